@@ -1,0 +1,45 @@
+# The two commands of this project are `make demo` and `make test`. Everything else is for those who change it.
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo up test check bench lock clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready  ## make .venv with the locked dependencies
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup  ## the main job, start to end, on the embedded services and the offline model
+	@$(BIN)/learning-machine demo
+
+up: setup  ## the same stack, kept running in the foreground
+	@$(BIN)/learning-machine up
+
+test: setup check  ## all tests, against real embedded servers
+	@$(BIN)/python -m pytest
+
+check: setup  ## lint, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup  ## the figures of docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+lock:  ## choose newer dependencies: rewrite constraints.txt
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }
+	@printf 'uv\nhatchling>=1.27\n' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml - -o constraints.txt
+
+clean:  ## remove what was made here
+	rm -rf .venv .learning .mypy_cache .ruff_cache .pytest_cache
