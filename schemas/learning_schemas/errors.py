@@ -1,0 +1,97 @@
+"""Every exception of Learning Machine, drawn once.
+
+LearningMachineError
+├── ConfigurationError          (also ValueError)   the machine or a config cannot be made as asked
+│   └── TenantRequired                              require_tenant=True and the call names none
+├── InvalidEvent                (also ValueError)   bad input to emit, or a bad wire entry
+├── InvalidArgument             (also ValueError)   bad input to any other call
+├── NotAccepted                                     no configured place would take an event; the event is on it
+├── SettleTimeout               (also TimeoutError) deliveries were still pending; their states are on it
+└── RecallFailed                                    only with on_error="raise"
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from learning_schemas.event import ConversationCompleted
+
+
+class LearningMachineError(Exception):
+    """Something in Learning Machine went wrong."""
+
+
+class ConfigurationError(LearningMachineError, ValueError):
+    """The configuration names something that cannot be used."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class TenantRequired(ConfigurationError):
+    """This machine was made with require_tenant=True and the call names no tenant."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "tenant", "this machine requires a tenant and none is set", "Use machine.for_tenant('acme') for the call"
+        )
+
+
+class InvalidEvent(LearningMachineError, ValueError):
+    """The event breaks the wire format; the message names the field, what is wrong with it, and the remedy."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class InvalidArgument(LearningMachineError, ValueError):
+    """An argument of the call cannot be used; the message names it and the remedy."""
+
+    def __init__(self, argument: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{argument}: {problem}. {remedy}")
+        self.argument = argument
+        self.problem = problem
+        self.remedy = remedy
+
+
+class NotAccepted(LearningMachineError):
+    """No configured place would take the event; it is on `.event`, and the causes are in `.causes` by place.
+
+    Nothing was lost yet: keep the event and call `machine.emit_event(error.event)` later. Its id stays the same,
+    so that sending it again is harmless even where an answer was lost on the way.
+    """
+
+    def __init__(self, event: "ConversationCompleted", causes: Mapping[str, str]) -> None:
+        told = "; ".join(f"{place}: {cause}" for place, cause in causes.items())
+        super().__init__(
+            f"event {event.id} was not accepted ({told}). The event is on .event: "
+            "send it again with emit_event() once one of these places is back"
+        )
+        self.event = event
+        self.causes = dict(causes)
+
+
+class SettleTimeout(LearningMachineError, TimeoutError):
+    """Deliveries were still pending when the time was up; `.states` says which, by event and store."""
+
+    def __init__(self, timeout: float, states: Mapping[str, str]) -> None:
+        told = ", ".join(f"{store}={state}" for store, state in states.items()) or "no delivery has appeared yet"
+        super().__init__(
+            f"not settled within {timeout:g} s: {told}. `learning-machine status` says what the work waits for"
+        )
+        self.timeout = timeout
+        self.states = dict(states)
+
+
+class RecallFailed(LearningMachineError):
+    """Recall could not be answered within its deadline, and the caller asked for an error instead of a degraded result."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"recall failed: {cause}. Without on_error='raise' this is an empty result with .degraded set")
+        self.cause = cause

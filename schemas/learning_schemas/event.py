@@ -1,0 +1,132 @@
+"""The event: a conversation, or a turn of one, that was completed. Immutable; its key is (tenant, id)."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from learning_schemas.errors import InvalidEvent
+from learning_schemas.limits import MAX_EVENT_BYTES, MAX_MESSAGES, Id, check_json
+from learning_schemas.message import Message
+
+History = Literal["auto", "delta", "full"]
+"""What the messages of an event are: only new ones (`delta`), the whole history (`full`), or to be found out (`auto`)."""
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_AHEAD = timedelta(days=1)
+
+
+def _seven(value: UUID) -> UUID:
+    if value.version != 7:
+        raise ValueError("must be a UUID of version 7, which carries the time at which the event was made")
+    return value
+
+
+def _plausible(value: datetime) -> datetime:
+    if value < _EARLIEST or value > datetime.now(UTC) + _AHEAD:
+        raise ValueError("is before 1970 or more than a day ahead")
+    return value
+
+
+class ConversationCompleted(BaseModel):
+    """What was said, by whom, in which session: version 1 of the wire format.
+
+    `id` is a UUIDv7 that the producer mints; sending the same event again under the same id is harmless.
+    `occurred_at` (with a time zone) dates what was said; it orders nothing. `spec` is the hash of the machine's spec;
+    None means the default machine (user profile and session context). `producer` and `seq` number the events of one
+    producer process without gaps, so that a lost one can be named.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    id: Annotated[UUID, AfterValidator(_seven)]
+    tenant: Id = "default"
+    user_id: Id | None = None
+    session_id: Id | None = None
+    agent_id: Id | None = None
+    team_id: Id | None = None
+    occurred_at: Annotated[AwareDatetime, AfterValidator(_plausible)]
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
+    history: History = "auto"
+    end_of_session: bool = False
+    spec: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    producer: UUID | None = None
+    seq: Annotated[int, Field(ge=1)] | None = None
+    traceparent: Annotated[str, Field(max_length=128)] | None = None
+    metadata: Annotated[dict[str, Any] | None, AfterValidator(check_json)] = None
+
+    def to_json(self) -> bytes:
+        """The wire form, UTF-8, without the fields that are absent."""
+        return self.__pydantic_serializer__.to_json(self, exclude_none=True, exclude_defaults=False)
+
+    def body_hash(self) -> bytes:
+        """SHA-256 of what the event says, without who sent it how: two sendings of one event are equal by it."""
+        return hashlib.sha256(
+            self.__pydantic_serializer__.to_json(
+                self, exclude_none=True, exclude={"producer", "seq", "traceparent", "spec"}
+            )
+        ).digest()
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any]) -> Self:
+        """Validate values from Python. Raises `InvalidEvent` that names the first field at fault."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise invalid_event(error) from None
+
+    @classmethod
+    def from_json(cls, body: bytes, *, max_bytes: int = MAX_EVENT_BYTES) -> Self:
+        """Validate a wire entry. Raises `InvalidEvent` that names the first field at fault."""
+        check_size(body, max_bytes)
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise invalid_event(error) from None
+
+
+def check_size(body: bytes, max_bytes: int) -> None:
+    """Raise `InvalidEvent` when an event's JSON is longer than `max_bytes`."""
+    if len(body) > max_bytes:
+        raise InvalidEvent(
+            "event",
+            f"is {len(body):,} bytes of JSON, over the limit of {max_bytes:,}",
+            "Emit the conversation turn by turn, or raise LEARNING_MAX_EVENT_BYTES on producers and dispatchers",
+        )
+
+
+_REMEDIES = {
+    "role": "Use one of user, assistant, system, developer, tool",
+    "messages": f"Give between 1 and {MAX_MESSAGES:,} messages, each with a role and content",
+    "content": "Give a string without NUL and lone surrogates, or a list of parts such as {'type': 'text', 'text': …}",
+    "occurred_at": "Give a datetime with a time zone, such as datetime.now(UTC)",
+    "id": "Let emit mint the id, or give a UUIDv7 for an event and 1 to 255 visible characters for a message",
+    "metadata": "Give a JSON object of at most 16 levels",
+    "tool_calls": "Give JSON of at most 16 levels",
+    "spec": "Give the 64 hex digits of a machine's spec hash, or leave it out",
+    "event": "Give one JSON object as `learning-machine schema` describes it",
+}
+_ID_REMEDY = "Give 1 to 255 visible characters without space around them"
+
+
+def invalid_event(error: ValidationError) -> InvalidEvent:
+    """The first of pydantic's findings as an `InvalidEvent`; never with the input itself, which may be private."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = [part for part in first["loc"] if isinstance(part, int) or part not in ("function-before", "list")]
+    field = ""
+    for part in where:
+        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
+    names = [part for part in where if isinstance(part, str)]
+    name = names[-1] if names else "event"
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        remedy = "Remove it or correct its name; `learning-machine schema` lists the fields"
+    elif name.endswith("_id") or name in ("tenant", "name"):
+        remedy = _ID_REMEDY
+    else:
+        remedy = _REMEDIES.get(name, "`learning-machine schema` prints the wire format")
+    return InvalidEvent(field or "event", problem[:1].lower() + problem[1:], remedy)

@@ -1,0 +1,124 @@
+"""The user profile's schema: a plain dataclass that users extend, or a pydantic model, as JSON Schema that travels."""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
+
+from learning_schemas.errors import ConfigurationError
+
+_FIELD = "user_profile.schema"
+
+
+@dataclass
+class UserProfile:
+    """What is known of a user, field by field. Extend it: one field with a default each.
+
+    A field's description goes to the model: `plan: str | None = field(default=None, metadata={"description": "…"})`.
+    """
+
+    name: str | None = field(default=None, metadata={"description": "The user's full name, as they gave it"})
+    preferred_name: str | None = field(
+        default=None, metadata={"description": "What the user wants to be called: a nickname, a short or other name"}
+    )
+
+
+def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
+    """The JSON Schema of a profile class: an object, references resolved, defaults and titles left out.
+
+    Raises `ConfigurationError` for a class with Python validators (they cannot travel) unless `has_import`, and for what
+    is neither a dataclass nor a pydantic model, or is recursive.
+    """
+    if not isinstance(schema, type) or not (dataclasses.is_dataclass(schema) or issubclass(schema, BaseModel)):
+        raise ConfigurationError(
+            _FIELD,
+            f"{schema!r} is neither a dataclass nor a pydantic model",
+            "Extend learning_machine.UserProfile: @dataclass class CustomerProfile(UserProfile): …",
+        )
+    if not has_import and (validator := _python_validator(schema)):
+        raise ConfigurationError(
+            _FIELD,
+            f"{schema.__name__} has the Python validator {validator}, which cannot travel to the workers as JSON Schema",
+            f"Say it with types and field constraints, or let the workers import the class: schema_import="
+            f"'{schema.__module__}:{schema.__qualname__}'",
+        )
+    try:
+        full = TypeAdapter(schema).json_schema()
+    except PydanticUserError as error:
+        raise ConfigurationError(_FIELD, f"{schema.__name__} has no JSON Schema: {error}", "Use JSON types") from None
+    resolved = _resolve(full, full.get("$defs", {}), ())
+    properties: dict[str, Any] = resolved.get("properties", {})
+    if not properties:
+        raise ConfigurationError(_FIELD, f"{schema.__name__} has no fields", "Give it one field at least")
+    if dataclasses.is_dataclass(schema):
+        for each in dataclasses.fields(schema):
+            if description := each.metadata.get("description"):
+                properties[each.name].setdefault("description", description)
+    return {"type": "object", "properties": properties}
+
+
+def import_schema(path: str) -> type:
+    """The class that `package.module:Class` names. Raises `ConfigurationError` where it cannot be imported."""
+    module, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            "schema_import", f"{path!r} cannot be imported ({error})", "Name it as 'package.module:Class'"
+        ) from None
+    if not isinstance(found, type):
+        raise ConfigurationError("schema_import", f"{path!r} is not a class", "Name it as 'package.module:Class'")
+    return found
+
+
+def _python_validator(schema: type) -> str | None:
+    if dataclasses.is_dataclass(schema) and "__post_init__" in dir(schema):
+        return f"{schema.__name__}.__post_init__"
+    decorators = getattr(schema, "__pydantic_decorators__", None)
+    if decorators is not None:
+        for kind in ("validators", "field_validators", "root_validators", "model_validators"):
+            for name in getattr(decorators, kind):
+                return f"{schema.__name__}.{name}"
+    return _function_in(TypeAdapter(schema).core_schema)
+
+
+def _function_in(core: Any) -> str | None:
+    """The first Python function in a pydantic core schema that is not pydantic's own."""
+    if isinstance(core, Mapping):
+        if str(core.get("type", "")).startswith("function-"):
+            function = core.get("function", {}).get("function")
+            if function is not None and not str(getattr(function, "__module__", "")).startswith("pydantic"):
+                return getattr(function, "__qualname__", repr(function))
+        for key, value in core.items():
+            if key not in ("serialization", "metadata", "cls") and (found := _function_in(value)):
+                return found
+    elif isinstance(core, (list, tuple)):
+        for value in core:
+            if found := _function_in(value):
+                return found
+    return None
+
+
+def _resolve(node: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, definitions, seen) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if reference := node.get("$ref"):
+        name = str(reference).rsplit("/", 1)[-1]
+        if name in seen:
+            raise ConfigurationError(_FIELD, f"{name} contains itself", "Use a schema that is not recursive")
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_resolve(definitions[name], definitions, (*seen, name)), **_resolve(rest, definitions, seen)}
+    return {
+        key: {name: _resolve(value, definitions, seen) for name, value in inner.items()}
+        if key == "properties"
+        else _resolve(inner, definitions, seen)
+        for key, inner in node.items()
+        if key not in ("$defs", "default", "title")
+    }

@@ -1,0 +1,81 @@
+"""The spec: the JSON form of a machine's configuration. Events name it by hash, so that a worker needs none of the agent's code."""
+
+import hashlib
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
+
+from learning_schemas.limits import Id, Text
+from learning_schemas.scope import ScopeKind
+
+Mode = Literal["ALWAYS", "AGENTIC", "PROPOSE"]
+Trigger = Literal["turn", "session_end"]
+
+Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
+
+
+class StoreSpec(BaseModel):
+    """One store of a machine: what it extracts serially over, when, how, and with which options of its own.
+
+    `debounce` is how long (seconds) a mailbox waits for more after an event, `max_wait` how long at most after the first;
+    with `trigger="session_end"` it waits for the session's end instead, or until it was idle for `idle_after`.
+    `user_schema` is the JSON Schema of the user's own fields; `schema_import` names the class instead, as
+    `package.module:Class`, for workers that can import it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = "ALWAYS"
+    scope: ScopeKind
+    trigger: Trigger = "turn"
+    debounce: Seconds = 2.0
+    max_wait: Seconds = 30.0
+    idle_after: Seconds = 900.0
+    model: Id | None = None
+    instructions: Text | None = Field(default=None, max_length=20_000)
+    user_schema: dict[str, Any] | None = None
+    schema_import: Id | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class MachineSpec(BaseModel):
+    """A machine's configuration as it travels. Its hash is over the canonical JSON, so that equal configurations are one spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    name: Id = "default"
+    model: Id | None = None
+    stores: dict[Id, StoreSpec]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: UTF-8, keys sorted, absent values left out, no spaces."""
+        return to_json(_sorted(self.model_dump(mode="json", exclude_none=True)))
+
+    def spec_hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hex."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def always(self) -> dict[str, StoreSpec]:
+        """The stores that extract in the background."""
+        return {name: store for name, store in self.stores.items() if store.mode == "ALWAYS"}
+
+    @classmethod
+    def from_json(cls, body: bytes | str) -> Self:
+        """Read a spec. Raises pydantic's ValidationError."""
+        return cls.model_validate(from_json(body))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
+
+
+DEFAULT_SPEC = MachineSpec(
+    stores={"user_profile": StoreSpec(scope="user"), "session_context": StoreSpec(scope="session")}
+)
+"""What an event without a spec means: user profile and session context, both ALWAYS."""
