@@ -1,0 +1,198 @@
+"""Connections to Postgres: one transaction a unit of work, one tenant a transaction, no wait without an end.
+
+Data access is written once, as functions on a SQLAlchemy `Session`. `Database.run` calls one in a transaction;
+`Database.arun` does the same from asyncio (through `AsyncSession.run_sync`). Engines are built on first use, after a fork
+again, and for asyncio once for each event loop.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from learning_schemas.errors import ConfigurationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRANSACTION_SECONDS = 30.0
+"""No transaction of ours lasts longer: the server ends statements and idle transactions that do."""
+_GRACE = 5.0  # how much longer the client waits for a server that should have answered by then
+CONNECT_SECONDS = 5
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that never waits without an end: not for a server that is stopped, nor for a cable that is cut."""
+
+    wait_until: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Run a protocol exchange; past the time the connection is closed and OperationalError raised."""
+        try:
+            return super().wait(gen, interval, _bounded(timeout, self.wait_until))
+        except psycopg.errors._WaitTimeout:
+            self.close()
+            raise psycopg.OperationalError("the server did not answer in time") from None
+
+
+class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
+    """The same for asyncio."""
+
+    wait_until: float | None = None
+
+    async def wait(
+        self,
+        gen: PQGen[T],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - the parameter is psycopg's
+    ) -> T:
+        """Run a protocol exchange; past the time the connection is closed and OperationalError raised."""
+        try:
+            return await super().wait(gen, interval, _bounded(timeout, self.wait_until))
+        except psycopg.errors._WaitTimeout:
+            await self.close()
+            raise psycopg.OperationalError("the server did not answer in time") from None
+
+
+def _bounded(timeout: float | None, wait_until: float | None) -> float:
+    ours = TRANSACTION_SECONDS + _GRACE if wait_until is None else max(0.001, wait_until - time.monotonic())
+    return ours if timeout is None else min(timeout, ours)
+
+
+def driver_url(url: str, field: str = "database_url") -> URL:
+    """The URL for SQLAlchemy with psycopg. Raises `ConfigurationError` for what is no Postgres URL."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            field, "is not a URL", "Write it as postgresql://user:password@host:5432/name"
+        ) from None
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            field,
+            f"names {parsed.drivername!r}",
+            "Only Postgres is supported: postgresql://user:password@host:5432/name",
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """One role's way into one database. Connects on first use; safe in threads, after a fork, and in many event loops."""
+
+    def __init__(self, url: str, *, pool_size: int = 5, field: str = "database_url") -> None:
+        self.url = driver_url(url, field)
+        self.conninfo = make_conninfo(
+            self.url.set(drivername="postgresql").render_as_string(hide_password=False),
+            connect_timeout=CONNECT_SECONDS,
+            application_name="learning-machine",
+        )
+        self._pool_size = pool_size
+        self._engine: Engine | None = None
+        self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+        self._pid = os.getpid()
+
+    @property
+    def engine(self) -> Engine:
+        """This process's engine."""
+        self._forget_parent()
+        if self._engine is None:
+            self._engine = create_engine(
+                self.url, creator=self._connect, pool_size=self._pool_size, max_overflow=self._pool_size, pool_timeout=5
+            )
+        return self._engine
+
+    @property
+    def async_engine(self) -> AsyncEngine:
+        """The running event loop's engine."""
+        self._forget_parent()
+        loop = asyncio.get_running_loop()
+        if (engine := self._engines.get(loop)) is None:
+            engine = self._engines[loop] = create_async_engine(
+                self.url,
+                async_creator=self._aconnect,
+                pool_size=self._pool_size,
+                max_overflow=self._pool_size,
+                pool_timeout=5,
+            )
+        return engine
+
+    def _connect(self) -> BoundedConnection:
+        return BoundedConnection.connect(self.conninfo)
+
+    async def _aconnect(self) -> BoundedAsyncConnection:
+        return await BoundedAsyncConnection.connect(self.conninfo)
+
+    def _forget_parent(self) -> None:
+        """In the child of a fork: leave the parent's connections to the parent."""
+        if self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)
+            self._engine, self._engines, self._pid = None, WeakKeyDictionary(), os.getpid()
+
+    @contextmanager
+    def transaction(self, tenant: str | None = None) -> Iterator[Session]:
+        """One transaction, as one tenant where one is given; committed at the end, rolled back on an error."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            _begin(session, tenant)
+            yield session
+
+    @asynccontextmanager
+    async def atransaction(self, tenant: str | None = None) -> AsyncIterator[AsyncSession]:
+        """The same from asyncio."""
+        async with AsyncSession(self.async_engine, expire_on_commit=False) as session, session.begin():
+            await session.run_sync(_begin, tenant)
+            yield session
+
+    def run(
+        self, tenant: str | None, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `work(session, …)` returns, in a transaction of its own."""
+        with self.transaction(tenant) as session:
+            return work(session, *args, **kwargs)
+
+    async def arun(
+        self, tenant: str | None, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same from asyncio."""
+        async with self.atransaction(tenant) as session:
+            return await session.run_sync(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Give back this process's connections. The database can be used again afterwards; it then connects anew."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+    async def aclose(self) -> None:
+        """Give back the running event loop's connections."""
+        if (engine := self._engines.pop(asyncio.get_running_loop(), None)) is not None:
+            await engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# Sets what this transaction is bounded by, and whose it is, in one round trip.
+_BEGIN = text(
+    "SELECT set_config('learning.tenant', :tenant, true), set_config('statement_timeout', :ms, true), "
+    "set_config('idle_in_transaction_session_timeout', :ms, true), set_config('lock_timeout', '10s', true)"
+)
+
+
+def _begin(session: Session, tenant: str | None) -> None:
+    session.execute(_BEGIN, {"tenant": tenant or "", "ms": str(int(TRANSACTION_SECONDS * 1000))})

@@ -1,0 +1,247 @@
+"""Deliveries: one row for each (event, store), for ever, and its state.
+
+pending ──▶ extracted | nothing_found | skipped(reason)      settled
+   └──────▶ dead(reason)                                     settled, to `settle()`
+settled or dead ──replay──▶ pending, generation + 1
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.event import ConversationCompleted
+from learning_schemas.scope import scope_of, subject_of
+from learning_schemas.spec import StoreSpec
+
+_FOREVER = (
+    30 * 86_400.0
+)  # a session that is never idle and never ends is extracted a month after it began at the latest
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to make, and what its mailbox must know of it."""
+
+    tenant: str
+    event_id: UUID
+    store: str
+    subject: str
+    scope: str | None
+    user_id: str | None
+    session_id: str | None
+    spec_hash: str
+    accepted_no: int
+    skipped: str | None
+    debounce: float
+    max_wait: float
+    at_once: bool
+
+    @classmethod
+    def of(
+        cls,
+        event: ConversationCompleted,
+        number: int,
+        store: str,
+        spec: StoreSpec,
+        spec_hash: str,
+        *,
+        nothing_new: bool,
+    ) -> Self:
+        """The delivery of an event to one store: skipped where all of it is history, or the store's id is missing."""
+        scope = scope_of(spec.scope, event.user_id, event.session_id)
+        by_session = spec.trigger == "session_end"
+        return cls(
+            tenant=event.tenant,
+            event_id=event.id,
+            store=store,
+            subject=subject_of(event.user_id, event.session_id),
+            scope=scope,
+            user_id=event.user_id,
+            session_id=event.session_id if spec.scope == "session" else None,
+            spec_hash=spec_hash,
+            accepted_no=number,
+            skipped=f"no {spec.scope}_id" if scope is None else "history" if nothing_new else None,
+            debounce=spec.idle_after if by_session else spec.debounce,
+            max_wait=_FOREVER if by_session else spec.max_wait,
+            at_once=event.end_of_session,
+        )
+
+
+_ADD = text("""
+    INSERT INTO learning.delivery (tenant, event_id, store, subject, scope, spec_hash, accepted_no, accepted_at, state, reason,
+                                   settled_at)
+    SELECT tenant, event_id, store, subject, scope, spec_hash, accepted_no, now(),
+           CASE WHEN reason IS NULL THEN 'pending' ELSE 'skipped' END, reason, CASE WHEN reason IS NOT NULL THEN now() END
+    FROM unnest(cast(:tenants AS text[]), cast(:events AS uuid[]), cast(:stores AS text[]), cast(:subjects AS text[]),
+                cast(:scopes AS text[]), cast(:specs AS text[]), cast(:numbers AS bigint[]), cast(:reasons AS text[]))
+         AS d (tenant, event_id, store, subject, scope, spec_hash, accepted_no, reason)
+""")
+
+# The conflict's update also locks the row, so that a mailbox being released waits for this, or this for it. Rows come
+# sorted by key: two batches never wait for each other crosswise. What was due stays due; a flush reaches up to its number.
+_OPEN_MAILBOXES = text("""
+    INSERT INTO learning.mailbox AS m (tenant, store, scope, subject, user_id, session_id, due_at, first_pending_at,
+                                       last_event_at, debounce, max_wait, flush_no)
+    SELECT tenant, store, scope, subject, user_id, session_id,
+           CASE WHEN flush_no > 0 THEN now() ELSE now() + least(debounce, max_wait) * interval '1 s' END, now(), now(),
+           debounce * interval '1 s', max_wait * interval '1 s', flush_no
+    FROM unnest(cast(:tenants AS text[]), cast(:stores AS text[]), cast(:scopes AS text[]), cast(:subjects AS text[]),
+                cast(:users AS text[]), cast(:sessions AS text[]), cast(:debounces AS float8[]), cast(:max_waits AS float8[]),
+                cast(:flushes AS bigint[]))
+         AS n (tenant, store, scope, subject, user_id, session_id, debounce, max_wait, flush_no)
+    ON CONFLICT (tenant, store, scope) DO UPDATE SET
+        last_event_at = now(), debounce = excluded.debounce, max_wait = excluded.max_wait,
+        flush_no = greatest(m.flush_no, excluded.flush_no),
+        due_at = CASE WHEN excluded.flush_no > 0 THEN least(m.due_at, now())
+                      WHEN m.due_at <= now() THEN m.due_at
+                      ELSE least(m.first_pending_at + excluded.max_wait, now() + excluded.debounce) END
+""")
+
+
+def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
+    """Write deliveries, and open or touch the mailboxes of those that are pending."""
+    if not deliveries:
+        return
+    session.execute(
+        _ADD,
+        {
+            "tenants": [each.tenant for each in deliveries],
+            "events": [each.event_id for each in deliveries],
+            "stores": [each.store for each in deliveries],
+            "subjects": [each.subject for each in deliveries],
+            "scopes": [each.scope or each.subject for each in deliveries],
+            "specs": [each.spec_hash for each in deliveries],
+            "numbers": [each.accepted_no for each in deliveries],
+            "reasons": [each.skipped for each in deliveries],
+        },
+    )
+    last: dict[tuple[str, str, str], NewDelivery] = {}
+    flushes: dict[tuple[str, str, str], int] = {}
+    for each in deliveries:
+        if each.skipped is None and each.scope is not None:
+            key = (each.tenant, each.store, each.scope)
+            last[key] = each
+            if each.at_once:
+                flushes[key] = each.accepted_no
+    if not last:
+        return
+    keys = sorted(last)
+    session.execute(
+        _OPEN_MAILBOXES,
+        {
+            "tenants": [tenant for tenant, _, _ in keys],
+            "stores": [store for _, store, _ in keys],
+            "scopes": [scope for _, _, scope in keys],
+            "subjects": [last[key].subject for key in keys],
+            "users": [last[key].user_id for key in keys],
+            "sessions": [last[key].session_id for key in keys],
+            "debounces": [last[key].debounce for key in keys],
+            "max_waits": [last[key].max_wait for key in keys],
+            "flushes": [flushes.get(key, 0) for key in keys],
+        },
+    )
+
+
+_STATES = text("SELECT store, state FROM learning.delivery WHERE tenant = :tenant AND event_id = :event_id")
+
+# Asks for an event's mailboxes to be worked on at once, as often as it is said, whatever debounce they have. A pause, a
+# budget or a running window are not overridden: the number stays until everything up to it is done.
+_FLUSH = text("""
+    UPDATE learning.mailbox m SET flush_no = greatest(m.flush_no, d.accepted_no), due_at = least(m.due_at, clock_timestamp())
+    FROM learning.delivery d
+    WHERE d.tenant = :tenant AND d.event_id = :event_id AND d.state = 'pending'
+      AND m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND m.flush_no < d.accepted_no
+""")
+
+
+def delivery_states(session: Session, tenant: str, event_id: UUID, *, flush: bool = False) -> dict[str, str]:
+    """The states of an event's deliveries by store; empty until intake has made them. With `flush`, ask for them now."""
+    if flush:
+        session.execute(_FLUSH, {"tenant": tenant, "event_id": event_id})
+    rows = session.execute(_STATES, {"tenant": tenant, "event_id": event_id})
+    return {row.store: row.state for row in rows}
+
+
+# One statement for all that a commit settles. The generation guards against a replay that came in between.
+_SETTLE = text("""
+    UPDATE learning.delivery d
+    SET state = s.state, reason = s.reason, note = s.note, error = s.error, extraction_id = :extraction_id,
+        attempts = d.attempts + 1, settled_at = clock_timestamp(), next_message = 0
+    FROM unnest(cast(:events AS uuid[]), cast(:generations AS int[]), cast(:states AS text[]), cast(:reasons AS text[]),
+                cast(:notes AS text[]), cast(:errors AS text[])) AS s (event_id, generation, state, reason, note, error)
+    WHERE d.tenant = :tenant AND d.store = :store AND d.event_id = s.event_id AND d.generation = s.generation
+      AND d.state = 'pending'
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What becomes of one claimed delivery."""
+
+    event_id: UUID
+    generation: int
+    state: str
+    reason: str | None = None
+    note: str | None = None
+    error: str | None = None
+
+
+def settle_deliveries(
+    session: Session, tenant: str, store: str, extraction_id: UUID | None, settlements: Collection[Settlement]
+) -> bool:
+    """Settle claimed deliveries. False where one of them is no longer the one that was claimed; then roll back."""
+    if not settlements:
+        return True
+    written: Any = session.execute(
+        _SETTLE,
+        {
+            "tenant": tenant,
+            "store": store,
+            "extraction_id": extraction_id,
+            "events": [each.event_id for each in settlements],
+            "generations": [each.generation for each in settlements],
+            "states": [each.state for each in settlements],
+            "reasons": [each.reason for each in settlements],
+            "notes": [each.note for each in settlements],
+            "errors": [each.error for each in settlements],
+        },
+    )
+    return bool(written.rowcount == len(settlements))
+
+
+_ATTEMPT = text("""
+    UPDATE learning.delivery SET attempts = attempts + 1, error = :error
+    WHERE tenant = :tenant AND store = :store AND event_id = ANY (:events) AND state = 'pending'
+""")
+
+
+def count_attempt(session: Session, tenant: str, store: str, events: Mapping[UUID, int], error: str) -> None:
+    """Note an attempt that failed for reasons of the events' own (not of the provider)."""
+    session.execute(_ATTEMPT, {"tenant": tenant, "store": store, "events": list(events), "error": error})
+
+
+_ADVANCE = text("""
+    UPDATE learning.delivery SET next_message = :next_message
+    WHERE tenant = :tenant AND store = :store AND event_id = :event_id AND generation = :generation AND state = 'pending'
+""")
+
+
+def advance_delivery(
+    session: Session, tenant: str, store: str, event_id: UUID, generation: int, next_message: int
+) -> bool:
+    """Remember where to read on in an event larger than one window. False where the delivery is no longer the claimed one."""
+    written: Any = session.execute(
+        _ADVANCE,
+        {
+            "tenant": tenant,
+            "store": store,
+            "event_id": event_id,
+            "generation": generation,
+            "next_message": next_message,
+        },
+    )
+    return bool(written.rowcount == 1)

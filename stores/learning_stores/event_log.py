@@ -1,0 +1,359 @@
+"""Accepting events: the event log, the deliveries and the mailboxes, written together.
+
+`accept` takes a batch of one reader's shards in stream order and writes, in the caller's transaction: events, what their
+sessions have shown, one delivery for each ALWAYS store of the event's spec, and the mailboxes. An event whose spec is not
+known yet, or that came by the fallback, is in the log without a number; `prepare` makes its deliveries later.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.event import ConversationCompleted
+from learning_schemas.results import Via
+from learning_schemas.scope import session_scope, shard_of, subject_of
+from learning_schemas.spec import MachineSpec
+from learning_stores.deliveries import NewDelivery, add_deliveries
+from learning_stores.history import Histories, SessionKey, compared
+from learning_stores.specs import DEFAULT_HASH, SpecCache
+
+EventKey = tuple[str, UUID]
+"""(tenant, event id)."""
+
+Verdict = Literal["accepted", "duplicate", "id_reused", "closed"]
+
+
+class Interference(Exception):
+    """Somebody else wrote one of these events in the meantime: roll back and take the batch again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """An event as it arrived."""
+
+    event: ConversationCompleted
+    via: Via
+    body_bytes: int
+    body_hash: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body_hash", self.event.body_hash())
+
+    @property
+    def key(self) -> EventKey:
+        """(tenant, id)."""
+        return self.event.tenant, self.event.id
+
+    @property
+    def spec_key(self) -> tuple[str, str]:
+        """(tenant, spec hash)."""
+        return self.event.tenant, self.event.spec or DEFAULT_HASH
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about."""
+        return subject_of(self.event.user_id, self.event.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    salt: bytes
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An event's number, and how many of its leading messages are history; None for one that waits for its spec."""
+
+    accepted_no: int | None
+    shown_before: int
+
+
+_ADD_SUBJECTS = text("""
+    INSERT INTO learning.subject (tenant, subject, user_id, session_id)
+    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:subjects AS text[]), cast(:users AS text[]), cast(:sessions AS text[]))
+    ON CONFLICT DO NOTHING
+""")
+
+# Locked in key order, against a forgetting that runs beside this.
+_LOCK_SUBJECTS = text("""
+    SELECT s.tenant, s.subject, s.salt, s.closed_at IS NOT NULL
+    FROM learning.subject s
+    JOIN unnest(cast(:tenants AS text[]), cast(:subjects AS text[])) AS wanted (tenant, subject)
+      ON s.tenant = wanted.tenant AND s.subject = wanted.subject
+    ORDER BY s.tenant, s.subject
+    FOR SHARE OF s
+""")
+
+_KNOWN = text("""
+    SELECT e.tenant, e.id, e.body_hash
+    FROM learning.conversation_event e
+    JOIN unnest(cast(:tenants AS text[]), cast(:ids AS uuid[])) AS wanted (tenant, id)
+      ON e.tenant = wanted.tenant AND e.id = wanted.id
+""")
+
+_NUMBERS = text("SELECT nextval('learning.acceptance_number') FROM generate_series(1, :count)")
+
+_INSERT = text("""
+    INSERT INTO learning.conversation_event (tenant, id, subject, shard, user_id, session_id, agent_id, team_id, occurred_at,
+        via, spec_hash, messages, history, end_of_session, body_hash, body_bytes, producer, seq, traceparent, metadata,
+        accepted_no, shown_before)
+    SELECT * FROM unnest(
+        cast(:tenant AS text[]), cast(:id AS uuid[]), cast(:subject AS text[]), cast(:shard AS int[]), cast(:user_id AS text[]),
+        cast(:session_id AS text[]), cast(:agent_id AS text[]), cast(:team_id AS text[]), cast(:occurred_at AS timestamptz[]),
+        cast(:via AS text[]), cast(:spec_hash AS text[]), cast(:messages AS jsonb[]), cast(:history AS text[]),
+        cast(:end_of_session AS bool[]), cast(:body_hash AS bytea[]), cast(:body_bytes AS int[]), cast(:producer AS uuid[]),
+        cast(:seq AS bigint[]), cast(:traceparent AS text[]), cast(:metadata AS jsonb[]), cast(:accepted_no AS bigint[]),
+        cast(:shown_before AS int[]))
+    ON CONFLICT (tenant, id) DO NOTHING
+""")
+
+# Producers number their events without gaps; `received` against `highest` says how many are missing.
+_NUMBERED = text("""
+    INSERT INTO learning.producer_seq AS p (producer, highest, received)
+    SELECT * FROM unnest(cast(:producers AS uuid[]), cast(:highest AS bigint[]), cast(:received AS bigint[]))
+    ON CONFLICT (producer) DO UPDATE SET highest = greatest(p.highest, excluded.highest),
+        received = p.received + excluded.received, last_seen = clock_timestamp()
+""")
+
+_UNPREPARED = text("""
+    SELECT e.tenant, e.id, e.user_id, e.session_id, e.occurred_at, e.via, e.spec_hash, e.messages::text, e.history,
+           e.end_of_session, e.body_bytes, e.producer, e.seq
+    FROM learning.conversation_event e
+    JOIN learning.subject s ON s.tenant = e.tenant AND s.subject = e.subject
+    WHERE e.accepted_no IS NULL AND e.shard = ANY (:shards)
+      AND (e.spec_hash = :default OR EXISTS (
+          SELECT FROM learning.machine_spec m WHERE m.tenant = e.tenant AND m.hash = e.spec_hash))
+    ORDER BY e.id
+    LIMIT :limit
+""")
+
+_PREPARED = text("""
+    UPDATE learning.conversation_event e SET accepted_no = p.accepted_no, shown_before = p.shown_before
+    FROM unnest(cast(:tenants AS text[]), cast(:ids AS uuid[]), cast(:numbers AS bigint[]), cast(:before AS int[]))
+        AS p (tenant, id, accepted_no, shown_before)
+    WHERE e.tenant = p.tenant AND e.id = p.id AND e.accepted_no IS NULL
+""")
+
+
+def accept(
+    session: Session,
+    batch: Sequence[Incoming],
+    carried: Mapping[tuple[str, str], MachineSpec],
+    specs: SpecCache,
+    shards: int,
+) -> dict[EventKey, Verdict]:
+    """Write a batch in its order, as the dispatcher. `carried` are the specs that came with it.
+
+    Returns what became of each event; `id_reused` and `closed` ones were not written. Raises `Interference`.
+    """
+    specs.register(session, carried)
+    subjects = _lock_subjects(session, batch)
+    verdicts, new = _sift(session, batch, subjects)
+    if new:
+        known = specs.load(session, {incoming.spec_key for incoming in new})
+        ready = [incoming for incoming in new if incoming.spec_key in known]
+        prepared = _make_deliveries(session, ready, known, subjects)
+        _insert(session, new, prepared, shards)
+        _count_producers(session, new)
+    return verdicts
+
+
+def accept_directly(session: Session, incoming: Incoming, spec: MachineSpec, specs: SpecCache, shards: int) -> Verdict:
+    """The fallback of emit, as the app: the event alone. The dispatcher makes its deliveries when it is back."""
+    specs.register(session, {incoming.spec_key: spec})
+    subjects = _lock_subjects(session, [incoming])
+    verdicts, new = _sift(session, [incoming], subjects)
+    if new:
+        _insert(session, new, {}, shards)
+    return verdicts[incoming.key]
+
+
+def prepare(session: Session, specs: SpecCache, shards: Sequence[int], limit: int = 200) -> int:
+    """Make the deliveries of events of these shards that had none, where their spec is known by now. Returns how many."""
+    rows = session.execute(_UNPREPARED, {"shards": list(shards), "default": DEFAULT_HASH, "limit": limit}).all()
+    waiting = [_incoming(row) for row in rows]
+    if not waiting:
+        return 0
+    subjects = _lock_subjects(session, waiting)
+    known = specs.load(session, {incoming.spec_key for incoming in waiting})
+    prepared = _make_deliveries(session, waiting, known, subjects)
+    session.execute(
+        _PREPARED,
+        {
+            "tenants": [tenant for tenant, _ in prepared],
+            "ids": [event_id for _, event_id in prepared],
+            "numbers": [each.accepted_no for each in prepared.values()],
+            "before": [each.shown_before for each in prepared.values()],
+        },
+    )
+    _count_producers(session, [incoming for incoming in waiting if incoming.via != "stream"])
+    return len(waiting)
+
+
+def _incoming(row: Any) -> Incoming:
+    event = ConversationCompleted(
+        id=row.id,
+        tenant=row.tenant,
+        user_id=row.user_id,
+        session_id=row.session_id,
+        occurred_at=row.occurred_at,
+        messages=from_json(row.messages),
+        history=row.history,
+        end_of_session=row.end_of_session,
+        spec=row.spec_hash,
+        producer=row.producer,
+        seq=row.seq,
+    )
+    return Incoming(event=event, via=row.via, body_bytes=row.body_bytes)
+
+
+def _lock_subjects(session: Session, batch: Sequence[Incoming]) -> dict[tuple[str, str], _Subject]:
+    wanted = {(incoming.event.tenant, incoming.subject): incoming.event for incoming in batch}
+    keys = sorted(wanted)
+    arrays = {"tenants": [tenant for tenant, _ in keys], "subjects": [subject for _, subject in keys]}
+    session.execute(
+        _ADD_SUBJECTS,
+        {
+            **arrays,
+            "users": [wanted[key].user_id for key in keys],
+            "sessions": [None if wanted[key].user_id else wanted[key].session_id for key in keys],
+        },
+    )
+    rows = session.execute(_LOCK_SUBJECTS, arrays)
+    return {(tenant, subject): _Subject(bytes(salt), closed) for tenant, subject, salt, closed in rows}
+
+
+def _sift(
+    session: Session, batch: Sequence[Incoming], subjects: Mapping[tuple[str, str], _Subject]
+) -> tuple[dict[EventKey, Verdict], list[Incoming]]:
+    """What is new, and the verdict on everything; of two entries with one key the first counts."""
+    known: dict[EventKey, bytes] = {}
+    keys = [incoming.key for incoming in batch]
+    for tenant, event_id, body_hash in session.execute(
+        _KNOWN, {"tenants": [tenant for tenant, _ in keys], "ids": [event_id for _, event_id in keys]}
+    ):
+        known[tenant, event_id] = bytes(body_hash)
+    verdicts: dict[EventKey, Verdict] = {}
+    new: list[Incoming] = []
+    for incoming in batch:
+        if incoming.key in known:
+            if known[incoming.key] != incoming.body_hash:
+                verdicts[incoming.key] = "id_reused"
+            else:
+                verdicts.setdefault(incoming.key, "duplicate")
+        elif subjects[incoming.event.tenant, incoming.subject].closed:
+            verdicts[incoming.key] = "closed"
+        else:
+            known[incoming.key] = incoming.body_hash
+            verdicts[incoming.key] = "accepted"
+            new.append(incoming)
+    return verdicts, new
+
+
+def _make_deliveries(
+    session: Session,
+    ready: Sequence[Incoming],
+    specs: Mapping[tuple[str, str], MachineSpec],
+    subjects: Mapping[tuple[str, str], _Subject],
+) -> dict[EventKey, _Prepared]:
+    if not ready:
+        return {}
+    numbers = list(session.scalars(_NUMBERS, {"count": len(ready)}))
+    shown = {
+        incoming.key: compared(incoming.event, subjects[incoming.event.tenant, incoming.subject].salt)
+        for incoming in ready
+        if incoming.event.session_id
+    }
+    histories = Histories()
+    wanted: dict[SessionKey, tuple[int, bool]] = {}
+    for incoming in ready:
+        if incoming.key in shown:
+            key = _session_key(incoming.event)
+            longest, whole = wanted.get(key, (0, False))
+            wanted[key] = max(longest, len(shown[incoming.key])), whole or incoming.event.history == "full"
+    if wanted:
+        histories.load(session, wanted)
+    prepared: dict[EventKey, _Prepared] = {}
+    deliveries: list[NewDelivery] = []
+    for number, incoming in zip(numbers, ready, strict=True):
+        event = incoming.event
+        messages = shown.get(incoming.key)
+        known = histories.take(_session_key(event), event.history, messages) if messages else 0
+        before = 0
+        if messages and known:
+            before = len(event.messages) if known == len(messages) else messages[known - 1].index + 1
+        prepared[incoming.key] = _Prepared(number, before)
+        deliveries += [
+            NewDelivery.of(
+                event, number, store, store_spec, incoming.spec_key[1], nothing_new=before == len(event.messages)
+            )
+            for store, store_spec in specs[incoming.spec_key].always().items()
+        ]
+    histories.write(session)
+    add_deliveries(session, deliveries)
+    return prepared
+
+
+def _session_key(event: ConversationCompleted) -> SessionKey:
+    assert event.session_id is not None
+    return event.tenant, session_scope(event.user_id, event.session_id)
+
+
+def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKey, _Prepared], shards: int) -> None:
+    unprepared = _Prepared(None, 0)
+    columns: dict[str, list[Any]] = {}
+    for incoming in new:
+        event, place = incoming.event, prepared.get(incoming.key, unprepared)
+        row = {
+            "tenant": event.tenant,
+            "id": event.id,
+            "subject": incoming.subject,
+            "shard": shard_of(event.tenant, incoming.subject, shards),
+            "user_id": event.user_id,
+            "session_id": event.session_id,
+            "agent_id": event.agent_id,
+            "team_id": event.team_id,
+            "occurred_at": event.occurred_at,
+            "via": incoming.via,
+            "spec_hash": incoming.spec_key[1],
+            "messages": to_json(event.messages, exclude_none=True).decode(),
+            "history": event.history,
+            "end_of_session": event.end_of_session,
+            "body_hash": incoming.body_hash,
+            "body_bytes": incoming.body_bytes,
+            "producer": event.producer,
+            "seq": event.seq,
+            "traceparent": event.traceparent,
+            "metadata": None if event.metadata is None else to_json(event.metadata).decode(),
+            "accepted_no": place.accepted_no,
+            "shown_before": place.shown_before,
+        }
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    written = session.execute(_INSERT, columns)
+    if written.rowcount != len(new):  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+        raise Interference(f"{len(new)} events to write, {written.rowcount} written")  # type: ignore[attr-defined]  # as above
+
+
+def _count_producers(session: Session, new: Sequence[Incoming]) -> None:
+    counted: dict[UUID, tuple[int, int]] = {}
+    for incoming in new:
+        if incoming.event.producer is not None and incoming.event.seq is not None:
+            highest, received = counted.get(incoming.event.producer, (0, 0))
+            counted[incoming.event.producer] = max(highest, incoming.event.seq), received + 1
+    if counted:
+        producers = sorted(counted)
+        session.execute(
+            _NUMBERED,
+            {
+                "producers": producers,
+                "highest": [counted[producer][0] for producer in producers],
+                "received": [counted[producer][1] for producer in producers],
+            },
+        )

@@ -1,0 +1,31 @@
+"""Grounding: an operation counts only if what it cites is there.
+
+A quote must occur in the cited message, after folding, and have at least three words or be the whole message. What fails
+is dropped and counted, never stored.
+"""
+
+import hashlib
+import unicodedata
+
+MIN_QUOTE_WORDS = 3
+
+_SINGLE, _DOUBLE = "\u2018\u2019\u201a\u201b\u2032\u00b4`", "\u201c\u201d\u201e\u2033\u00ab\u00bb"
+_QUOTES = str.maketrans(dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"'))
+
+
+def fold(text: str) -> str:
+    """Text as it is compared: NFKC, case folded, quotation marks alike, white space as single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text.translate(_QUOTES)).casefold().split())
+
+
+def quote_holds(quote: str, message: str) -> bool:
+    """Whether the words are in the message, and are enough of them."""
+    folded, whole = fold(quote), fold(message)
+    if not folded or folded not in whole:
+        return False
+    return folded == whole or len(folded.split()) >= MIN_QUOTE_WORDS
+
+
+def content_key(content: str) -> str:
+    """Equal for equal statements: what a statement says, folded and without closing punctuation, hashed."""
+    return hashlib.sha256(fold(content).rstrip(" .!…").encode()).hexdigest()[:32]

@@ -1,0 +1,200 @@
+"""What a session has shown before: agents may send new turns or their whole history, and nothing is learned twice.
+
+`divide` is the rule; `session_message` is what it is applied to. Only what users and assistants said is compared: system,
+developer and tool messages come and go between two sendings of one history.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.event import ConversationCompleted, History
+
+_COMPARED = frozenset({"user", "assistant"})
+_MARGIN = 50  # messages of the session beyond an event's length: an answer that was generated again, a late event
+_WHOLE = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as it is compared: its keyed hash, and where it stands."""
+
+    key: bytes
+    role: str
+    index: int  # in its event
+    event_id: UUID
+    position: int = -1  # in the session, once it is known there
+    by_id: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Where an event's history ends: `known` compared messages are history; `superseded` positions were answered anew."""
+
+    known: int
+    superseded: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class SessionHistory:
+    """What one session has shown, oldest first, as far back as was asked for."""
+
+    shown: list[Shown] = field(default_factory=list)
+    next_position: int = 0
+
+
+def compared(event: ConversationCompleted, salt: bytes) -> list[Shown]:
+    """The event's messages that count for the comparison."""
+    found = []
+    for index, message in enumerate(event.messages):
+        if message.role not in _COMPARED or not (message.content or message.id):
+            continue
+        by_id = message.id is not None
+        body = f"id\x1f{message.id}" if by_id else f"{message.role}\x1f{message.name or ''}\x1f{message.content}"
+        key = hashlib.blake2b(body.encode(), key=salt, digest_size=16).digest()
+        found.append(Shown(key, message.role, index, event.id, by_id=by_id))
+    return found
+
+
+def divide(mode: History, incoming: Sequence[Shown], session: Sequence[Shown]) -> Division:
+    """How many leading messages of an event are history.
+
+    Message ids decide where given. Else a leading run that equals the tail of what was shown is history, unless that
+    would leave nothing new (the same words can be said twice). An answer generated again replaces the one before it. An
+    event that was made before what it repeats was shown came late: all of it is history.
+    """
+    if mode == "delta" or not incoming or not session:
+        return Division(0)
+    if incoming[0].by_id:
+        seen = {message.key for message in session}
+        return Division(_leading(message.by_id and message.key in seen for message in incoming))
+    keys, chain = [message.key for message in incoming], [message.key for message in session]
+    known = _tail(chain, keys)
+    if mode == "full":
+        known = max(known, _leading(a == b for a, b in zip(keys, chain, strict=False)))
+    if 0 < known < len(keys) or (known and mode == "full"):
+        return Division(known)
+    late_by = _run(chain, keys)
+    if late_by is not None and incoming[0].event_id < min(
+        message.event_id for message in session[late_by : late_by + len(keys)]
+    ):
+        return Division(len(keys))
+    before_answer = len(session) - _leading(message.role == "assistant" for message in reversed(session))
+    again = _tail(chain[:before_answer], keys)
+    if before_answer < len(session) and 0 < again < len(keys) and incoming[again].role == "assistant":
+        return Division(again, tuple(message.position for message in session[before_answer:]))
+    return Division(0)
+
+
+def _leading(flags: Iterable[bool]) -> int:
+    count = 0
+    for flag in flags:
+        if not flag:
+            break
+        count += 1
+    return count
+
+
+def _tail(chain: Sequence[bytes], keys: Sequence[bytes]) -> int:
+    """The length of the longest run that ends `chain` and begins `keys`."""
+    for length in range(min(len(chain), len(keys)), 0, -1):
+        if chain[-length] == keys[0] and list(chain[-length:]) == list(keys[:length]):
+            return length
+    return 0
+
+
+def _run(chain: Sequence[bytes], keys: Sequence[bytes]) -> int | None:
+    """Where `keys` stands in `chain` as one run, the last such place."""
+    for start in range(len(chain) - len(keys), -1, -1):
+        if chain[start] == keys[0] and list(chain[start : start + len(keys)]) == list(keys):
+            return start
+    return None
+
+
+# For each session the last so many messages, and how many positions there are.
+_LOAD = text("""
+    SELECT s.tenant, s.scope, m.position, m.key, m.role, m.index, m.event_id, m.superseded
+    FROM unnest(cast(:tenants AS text[]), cast(:scopes AS text[]), cast(:depths AS int[])) AS s (tenant, scope, depth)
+    CROSS JOIN LATERAL (
+        SELECT * FROM learning.session_message m
+        WHERE m.tenant = s.tenant AND m.scope = s.scope
+        ORDER BY m.position DESC LIMIT s.depth) AS m
+    ORDER BY s.tenant, s.scope, m.position
+""")
+
+_ADD = text("""
+    INSERT INTO learning.session_message (tenant, scope, position, key, event_id, index, role)
+    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:scopes AS text[]), cast(:positions AS int[]), cast(:keys AS bytea[]),
+                         cast(:events AS uuid[]), cast(:indexes AS int[]), cast(:roles AS text[]))
+""")
+
+_SUPERSEDE = text("""
+    UPDATE learning.session_message SET superseded = true
+    WHERE tenant = :tenant AND scope = :scope AND position = ANY (:positions)
+""")
+
+SessionKey = tuple[str, str]
+"""(tenant, session scope)."""
+
+
+class Histories:
+    """The sessions of one batch of events: loaded once, added to in memory, written once."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[SessionKey, SessionHistory] = {}
+        self._added: list[tuple[SessionKey, Shown]] = []
+        self._superseded: dict[SessionKey, list[int]] = {}
+
+    def load(self, session: Session, wanted: Mapping[SessionKey, tuple[int, bool]]) -> None:
+        """Read what these sessions have shown: (compared messages of the longest event, whether all of it is needed)."""
+        keys = sorted(wanted)
+        rows = session.execute(
+            _LOAD,
+            {
+                "tenants": [tenant for tenant, _ in keys],
+                "scopes": [scope for _, scope in keys],
+                "depths": [_WHOLE if wanted[key][1] else wanted[key][0] + _MARGIN for key in keys],
+            },
+        )
+        self._sessions = {key: SessionHistory() for key in keys}
+        for tenant, scope, position, key, role, index, event_id, superseded in rows:
+            history = self._sessions[tenant, scope]
+            history.next_position = position + 1
+            if not superseded:
+                history.shown.append(Shown(bytes(key), role, index, event_id, position))
+
+    def take(self, key: SessionKey, mode: History, incoming: Sequence[Shown]) -> int:
+        """Divide one event, remember what it shows anew, and return how many of its compared messages are history."""
+        history = self._sessions[key]
+        division = divide(mode, incoming, history.shown)
+        if division.superseded:
+            self._superseded.setdefault(key, []).extend(division.superseded)
+            history.shown = [shown for shown in history.shown if shown.position not in division.superseded]
+        for message in incoming[division.known :]:
+            shown = Shown(message.key, message.role, message.index, message.event_id, history.next_position)
+            history.shown.append(shown)
+            history.next_position += 1
+            self._added.append((key, shown))
+        return division.known
+
+    def write(self, session: Session) -> None:
+        """Store what was taken."""
+        if self._added:
+            session.execute(
+                _ADD,
+                {
+                    "tenants": [tenant for (tenant, _), _ in self._added],
+                    "scopes": [scope for (_, scope), _ in self._added],
+                    "positions": [shown.position for _, shown in self._added],
+                    "keys": [shown.key for _, shown in self._added],
+                    "events": [shown.event_id for _, shown in self._added],
+                    "indexes": [shown.index for _, shown in self._added],
+                    "roles": [shown.role for _, shown in self._added],
+                },
+            )
+        for (tenant, scope), positions in self._superseded.items():
+            session.execute(_SUPERSEDE, {"tenant": tenant, "scope": scope, "positions": positions})

@@ -1,0 +1,1 @@
+"""The database's history, one Alembic revision a change. Revisions are written in SQL and never edited once released."""

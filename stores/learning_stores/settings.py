@@ -1,0 +1,94 @@
+"""Where the servers are: from arguments, else `LEARNING_*` variables, else `.learning/env` in the working directory."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from learning_schemas.errors import ConfigurationError
+from learning_schemas.limits import MAX_EVENT_BYTES
+from learning_schemas.scope import DEFAULT_SHARDS
+
+ENV_FILE = Path(".learning/env")
+
+
+class AgentSettings(BaseSettings):
+    """What an agent needs to know."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEARNING_", env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore"
+    )
+
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    shards: Annotated[int, Field(ge=1, le=1024)] = DEFAULT_SHARDS
+    max_event_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = MAX_EVENT_BYTES
+    tenant: str | None = None
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read them; arguments that are None count as not given. Raises `ConfigurationError` that names the variable."""
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "LEARNING_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise ConfigurationError(name, first["msg"], "docs/configuration.md lists the variables") from None
+
+    def database(self) -> str:
+        """The app role's URL. Raises `ConfigurationError`."""
+        return _required(self.database_url, "database_url", "LEARNING_DATABASE_URL")
+
+    def redis(self) -> str:
+        """The streams' URL. Raises `ConfigurationError`."""
+        return _required(self.redis_url, "redis_url", "LEARNING_REDIS_URL")
+
+
+class ServiceSettings(AgentSettings):
+    """What dispatcher, workers and operators need besides."""
+
+    dispatcher_database_url: SecretStr | None = None
+    owner_database_url: SecretStr | None = None
+    broker_url: SecretStr | None = None
+    """Redis of the Celery queues; the streams' where it is not set."""
+    retention_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """Events older than this (by their id) are rejected."""
+    nudges_outstanding: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Mailboxes of one store that are nudged and not claimed, at most."""
+    model: str = "gpt-5-mini"
+    """Extracts where neither machine nor store names a model."""
+    model_base_url: str | None = None
+    """Replaces every model's address."""
+    model_api_key: SecretStr | None = None
+    """Replaces every model's key variable."""
+    models_file: Path | None = None
+    """Replaces the models.toml that is shipped."""
+    model_deadline: Annotated[float, Field(gt=0, le=900)] = 60.0
+    """Seconds that one model call may take in all."""
+    window_tokens: Annotated[int, Field(ge=200, le=200_000)] = 6_000
+    """Tokens of transcript in one extraction."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts at an event that the model answers with nonsense, before it is dead."""
+
+    def dispatcher_database(self) -> str:
+        """The dispatcher role's URL. Raises `ConfigurationError`."""
+        return _required(self.dispatcher_database_url, "dispatcher_database_url", "LEARNING_DISPATCHER_DATABASE_URL")
+
+    def owner_database(self) -> str:
+        """The URL that migrations use. Raises `ConfigurationError`."""
+        return _required(self.owner_database_url, "owner_database_url", "LEARNING_OWNER_DATABASE_URL")
+
+    def broker(self) -> str:
+        """The Celery broker's URL. Raises `ConfigurationError`."""
+        return self.broker_url.get_secret_value() if self.broker_url else self.redis()
+
+
+def _required(value: SecretStr | None, field: str, variable: str) -> str:
+    if value is None or not value.get_secret_value().strip():
+        raise ConfigurationError(
+            field,
+            f"neither the argument nor {variable} nor {ENV_FILE} names it",
+            "Run `learning-machine up` in this directory, or set the variable",
+        )
+    return value.get_secret_value()

@@ -1,0 +1,135 @@
+"""What operators ask: how much waits for what, who works on it, and what happened to one event."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+# Why something waits is a matter of its mailbox: a pause, a debounce, or a worker that has not come yet.
+_BACKLOG = text("""
+    SELECT d.store,
+           CASE WHEN m.id IS NULL THEN 'no mailbox'
+                WHEN m.lease_until > now() THEN 'in work'
+                WHEN m.not_before > now() THEN m.wait_reason
+                WHEN m.due_at > now() THEN 'debounce'
+                WHEN d.attempts > 0 THEN 'retry'
+                ELSE 'due' END AS reason,
+           count(*) AS events, count(DISTINCT (d.tenant, d.scope)) AS mailboxes, min(d.accepted_at) AS oldest,
+           max(CASE WHEN m.not_before > now() THEN m.wait_note END) AS note
+    FROM learning.delivery d
+    LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope
+    WHERE d.state = 'pending'
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+
+_UNPREPARED = text("""
+    SELECT count(*) AS events, min(e.accepted_at) AS oldest,
+           count(*) FILTER (WHERE e.via <> 'stream') AS by_fallback
+    FROM learning.conversation_event e WHERE e.accepted_no IS NULL
+""")
+
+_SETTLED = text(
+    "SELECT store, state, count(*) AS events FROM learning.delivery WHERE state <> 'pending' GROUP BY 1, 2 ORDER BY 1, 2"
+)
+
+_LEASES = text("""
+    SELECT store, owner, scope IS NOT NULL AS mailbox, lease_until, claims, token FROM learning.mailbox
+    WHERE lease_until > now() ORDER BY lease_until LIMIT 100
+""")
+
+_SHARDS = text(
+    "SELECT shard, owner, token, lease_until, lease_until > now() AS live FROM learning.shard_lease ORDER BY shard"
+)
+
+_REJECTED = text("""
+    SELECT rejected_at, stream, entry_id, tenant, event_id, field, reason, body_bytes FROM learning.rejected_event
+    ORDER BY id DESC LIMIT 20
+""")
+
+_MODELS = text("""
+    SELECT model, count(*) AS calls, max(called_at) AS last FROM learning.model_call
+    WHERE model IS NOT NULL AND called_at > now() - interval '1 day' GROUP BY 1 ORDER BY 2 DESC
+""")
+
+_COUNTS = text("""
+    SELECT (SELECT count(*) FROM learning.conversation_event) AS accepted,
+           (SELECT count(*) FROM learning.rejected_event) AS rejected
+""")
+
+
+def _rows(session: Session, statement: Any) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in session.execute(statement)]
+
+
+def status(session: Session) -> dict[str, Any]:
+    """Backlog by store and reason, settled and dead, leases, rejected events, models of the last day. As the dispatcher."""
+    return {
+        **dict(session.execute(_COUNTS).one()._mapping),
+        "backlog": _rows(session, _BACKLOG),
+        "unprepared": dict(session.execute(_UNPREPARED).one()._mapping),
+        "settled": _rows(session, _SETTLED),
+        "leases": _rows(session, _LEASES),
+        "shards": _rows(session, _SHARDS),
+        "last_rejected": _rows(session, _REJECTED),
+        "models": _rows(session, _MODELS),
+    }
+
+
+_EVENT = text("""
+    SELECT tenant, id, user_id, session_id, occurred_at, accepted_at, via, spec_hash, jsonb_array_length(messages) AS messages,
+           shown_before, body_bytes, accepted_no, producer, seq, end_of_session
+    FROM learning.conversation_event WHERE id = :id AND (:tenant IS NULL OR tenant = :tenant)
+""")
+
+_DELIVERIES = text("""
+    SELECT d.store, d.state, d.reason, d.note, d.error, d.generation, d.attempts, d.settled_at, d.extraction_id,
+           x.model, x.prompt_name, x.prompt_version, x.started_at, x.committed_at, x.events, x.changes, x.dropped,
+           m.wait_reason, m.wait_note, m.not_before, m.due_at, m.owner
+    FROM learning.delivery d
+    LEFT JOIN learning.extraction x ON x.tenant = d.tenant AND x.id = d.extraction_id
+    LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND d.state = 'pending'
+    WHERE d.tenant = :tenant AND d.event_id = :id ORDER BY d.store
+""")
+
+_CALLS = text("""
+    SELECT store, purpose, model_asked, model, prompt_version, outcome, tokens_input, tokens_cached, tokens_output, cost_usd,
+           seconds, called_at
+    FROM learning.model_call
+    WHERE tenant = :tenant AND extraction_id IN (
+        SELECT extraction_id FROM learning.delivery WHERE tenant = :tenant AND event_id = :id)
+    ORDER BY called_at
+""")
+
+_REJECTIONS = text("""
+    SELECT rejected_at, stream, field, reason, tenant FROM learning.rejected_event
+    WHERE event_id = :id AND (:tenant IS NULL OR tenant = :tenant) ORDER BY id DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What happened to one event: itself, its deliveries with their extractions, and the model calls made for them."""
+
+    event: dict[str, Any] | None
+    deliveries: list[dict[str, Any]]
+    model_calls: list[dict[str, Any]]
+    rejected: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def trace(session: Session, event_id: UUID, tenant: str | None) -> Trace:
+    """Follow one event. As the dispatcher; without a tenant, the first event of that id."""
+    rejected = session.execute(_REJECTIONS, {"id": str(event_id), "tenant": tenant}).first()
+    event = session.execute(_EVENT, {"id": event_id, "tenant": tenant}).first()
+    key = {"id": event_id, "tenant": event.tenant if event is not None else tenant}
+    return Trace(
+        event=None if event is None else dict(event._mapping),
+        deliveries=[] if event is None else [dict(row._mapping) for row in session.execute(_DELIVERIES, key)],
+        model_calls=[] if event is None else [dict(row._mapping) for row in session.execute(_CALLS, key)],
+        rejected=None if rejected is None else dict(rejected._mapping),
+    )

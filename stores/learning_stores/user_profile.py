@@ -1,0 +1,121 @@
+"""The user profile: typed fields and free memories of one user, from their own words."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA, MAX_OPERATIONS, Addition, ProfilePatch, profile_patch_model
+from learning_schemas.profile import import_schema
+from learning_schemas.scope import ScopeKind
+from learning_schemas.spec import StoreSpec
+from learning_schemas.strict import from_strict
+from learning_stores.grounding import content_key
+from learning_stores.operations import Operation, Operations, Put, Retire
+from learning_stores.prompts import Prompt, load_prompt
+from learning_stores.store import Grounds, Known
+from learning_stores.window import Window
+
+
+class UserProfileStore:
+    """Kinds `field` (one live row a field) and `memory`."""
+
+    name = "user_profile"
+    scope: ScopeKind = "user"
+
+    def prompt(self, spec: StoreSpec) -> Prompt:
+        """The static instructions."""
+        return load_prompt("user_profile")
+
+    def patch_model(self, spec: StoreSpec) -> type[ProfilePatch]:
+        """Fields by the spec's schema; additions, updates, retractions."""
+        return profile_patch_model(spec)
+
+    def operations(self, patch: ProfilePatch, window: Window, known: Known, spec: StoreSpec) -> Operations:
+        """The patch, grounded in the user's own messages."""
+        grounds = Grounds(window)
+        found: list[Operation] = [*self._fields(patch, grounds, spec)]
+        memories = (self._memory(addition, grounds, known) for addition in [*patch.add, *patch.update])
+        found.extend(memory for memory in memories if memory is not None)
+        for retraction in patch.retract:
+            target = known.get(retraction.learning)
+            if target is None:
+                grounds.dropped["unknown learning"] += 1
+            elif citations := grounds.quoted(retraction.message, retraction.quote, role="user"):
+                found.append(Retire(learning_id=target.id, citations=citations))
+        grounds.dropped.update({"too many operations": over} if (over := len(found) - MAX_OPERATIONS) > 0 else {})
+        return Operations(kept=tuple(found[:MAX_OPERATIONS]), dropped=grounds.dropped)
+
+    def _fields(self, patch: ProfilePatch, grounds: Grounds, spec: StoreSpec) -> list[Put]:
+        schema = (spec.user_schema or DEFAULT_PROFILE_SCHEMA)["properties"]
+        puts = []
+        for name, field_schema in schema.items():
+            field = getattr(patch.fields, name, None)
+            if field is None:
+                continue
+            citations = grounds.quoted(field.message, field.quote, role="user")
+            if citations is None:
+                continue
+            value = from_strict(field.value, field_schema)
+            try:
+                value = _validated(name, value, field_schema, spec.schema_import)
+            except ValueError:
+                grounds.dropped["invalid value"] += 1
+                continue
+            content = grounds.content(f"{name.replace('_', ' ')}: {_told(value)}")
+            if content is not None:
+                puts.append(
+                    Put(
+                        kind="field",
+                        content=content,
+                        content_key=name,
+                        citations=citations,
+                        data={"name": name, "value": value},
+                    )
+                )
+        return puts
+
+    def _memory(self, addition: Addition, grounds: Grounds, known: Known) -> Put | None:
+        label = getattr(addition, "learning", None)
+        target = known.get(label) if label is not None else None
+        if label is not None and (target is None or target.kind != "memory"):
+            grounds.dropped["unknown learning" if target is None else "not a memory"] += 1
+            return None
+        citations = grounds.quoted(addition.message, addition.quote, role="user")
+        content = grounds.content(addition.content)
+        if citations is None or content is None:
+            return None
+        return Put(
+            kind="memory",
+            content=content,
+            content_key=content_key(content),
+            citations=citations,
+            replaces=None if target is None else target.id,
+        )
+
+
+def _told(value: Any) -> str:
+    """A field's value in words."""
+    if isinstance(value, list):
+        return ", ".join(_told(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_told(item)}" for name, item in value.items())
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _validated(name: str, value: Any, schema: dict[str, Any], schema_import: str | None) -> Any:
+    """The value, if the user's schema takes it. Raises ValueError."""
+    if value is None or value in ("", [], {}):
+        raise ValueError(f"{name} has no value")
+    if schema_import is not None:
+        adapter: TypeAdapter[Any] = TypeAdapter(import_schema(schema_import))
+        made = adapter.validate_python({name: value})
+        return adapter.dump_python(made, mode="json")[name]
+    # Here, and not above: the agent's process imports this module and needs no validator.
+    from jsonschema import Draft202012Validator
+
+    error = next(
+        Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).iter_errors(value), None
+    )
+    if error is not None:
+        raise ValueError(f"{name}: {error.validator}")
+    return value
