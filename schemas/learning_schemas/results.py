@@ -66,6 +66,9 @@ class Recall:
     pending: int = 0
     models: tuple[str, ...] = ()
     degraded: str | None = None
+    known: frozenset[UUID] = field(
+        default=frozenset(), repr=False
+    )  # of the caller's own events, those in the event log
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -91,11 +91,13 @@ def driver_url(url: str, field: str = "database_url") -> URL:
 class Database:
     """One role's way into one database. Connects on first use; safe in threads, after a fork, and in many event loops."""
 
-    def __init__(self, url: str, *, pool_size: int = 5, field: str = "database_url") -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 5, field: str = "database_url", connect_seconds: int = CONNECT_SECONDS
+    ) -> None:
         self.url = driver_url(url, field)
         self.conninfo = make_conninfo(
             self.url.set(drivername="postgresql").render_as_string(hide_password=False),
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=connect_seconds,
             application_name="learning-machine",
         )
         self._pool_size = pool_size

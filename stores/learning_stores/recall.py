@@ -205,6 +205,7 @@ def _result(request: RecallRequest, answer: str) -> Recall:
         processed_through=datetime.fromisoformat(found["processed_through"]),
         pending=found["pending"] + len({message.event_id for message in own}),
         models=tuple(found["models"]),
+        known=frozenset(known),
     )
 
 

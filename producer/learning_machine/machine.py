@@ -1,0 +1,336 @@
+"""The LearningMachine: what an agent imports. Recall before the model call, emit after it; nothing else in between."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from learning_machine.config import SessionContextConfig, UserProfileConfig
+from learning_machine.drafting import draft
+from learning_machine.emitter import Emitter
+from learning_machine.recent import RecentEvents
+from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed, SettleTimeout, TenantRequired
+from learning_schemas.event import ConversationCompleted, History
+from learning_schemas.limits import Id
+from learning_schemas.message import Message
+from learning_schemas.redaction import Redactor
+from learning_schemas.results import SETTLED, Recall, Receipt
+from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_stores.database import Database
+from learning_stores.deliveries import delivery_states
+from learning_stores.recall import Recaller, RecallRequest
+from learning_stores.settings import AgentSettings
+
+Messages = Iterable[Message | Mapping[str, Any] | object]
+
+RECALL_SECONDS = 0.5
+RECALL_TOKENS = 1_000
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_POLL_SECONDS = (0.01, 0.02, 0.05, 0.1)  # between two looks of settle; the last one from then on
+_AGENT_CONNECT_SECONDS = 2
+
+
+class LearningMachine:
+    """Memory for one kind of agent. Making one connects to nothing; safe in threads, after a fork, and in many event loops.
+
+    A machine that names no store has the user profile and the session context; one that names any has exactly those.
+    `database_url` and `redis_url` default to `LEARNING_DATABASE_URL` and `LEARNING_REDIS_URL`, else to what
+    `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's).
+    Raises `ConfigurationError`, which names the argument and the remedy.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "default",
+        tenant: str | None = None,
+        model: str | None = None,
+        user_profile: bool | UserProfileConfig | None = None,
+        session_context: bool | SessionContextConfig | None = None,
+        database_url: str | None = None,
+        redis_url: str | None = None,
+        require_tenant: bool = False,
+        redact: bool = True,
+        redaction_hooks: Sequence[Callable[[str], str]] = (),
+        recall_deadline: float = RECALL_SECONDS,
+        recall_tokens: int = RECALL_TOKENS,
+    ) -> None:
+        settings = AgentSettings.load(database_url=database_url, redis_url=redis_url)
+        self._require_tenant = require_tenant
+        own = tenant if tenant is not None else settings.tenant
+        self._tenant = None if own is None else _checked_id("tenant", own)
+        self.spec = _spec(name, model, {"user_profile": user_profile, "session_context": session_context})
+        self._redact = Redactor(tuple(redaction_hooks), enabled=redact)
+        self._recall_deadline = recall_deadline
+        self._recall_tokens = recall_tokens
+        self._database = Database(settings.database(), connect_seconds=_AGENT_CONNECT_SECONDS)
+        self._recaller = Recaller(self._database)
+        self._recent = RecentEvents()
+        self._emitter = Emitter(
+            settings.redis(),
+            self._database,
+            self.spec,
+            shards=settings.shards,
+            max_event_bytes=settings.max_event_bytes,
+        )
+
+    def for_tenant(self, tenant: str) -> Self:
+        """The same machine for another tenant: shares connections and spec, costs nothing. Closing either closes both."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._tenant = _checked_id("tenant", tenant)
+        return view
+
+    @property
+    def tenant(self) -> str:
+        """Whose memory this is. Raises `TenantRequired`."""
+        if self._tenant is None:
+            if self._require_tenant:
+                raise TenantRequired
+            return "default"
+        return self._tenant
+
+    def emit(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        occurred_at: datetime | None = None,
+        history: History = "auto",
+        end_of_session: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Hand over a finished turn, or a whole conversation: one round trip to Redis, and the event is accepted.
+
+        `messages` are OpenAI-style dictionaries or `Message`s; new ones only, or all of the history again (`history` says
+        which; "auto" finds out). `occurred_at` dates them (with a time zone; default now). Raises `InvalidEvent` for bad
+        input, and `NotAccepted` (with the event on it) where no place would take it.
+        """
+        event, redactions = self._draft(
+            messages,
+            tenant=self.tenant,
+            user_id=user_id,
+            session_id=session_id,
+            agent_id=agent_id,
+            team_id=team_id,
+            occurred_at=occurred_at,
+            history=history,
+            end_of_session=end_of_session,
+            metadata=metadata,
+        )
+        receipt = self._emitter.emit(event, redactions)
+        self._recent.add(event)
+        return receipt
+
+    async def aemit(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        occurred_at: datetime | None = None,
+        history: History = "auto",
+        end_of_session: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """`emit` for asyncio."""
+        event, redactions = self._draft(
+            messages,
+            tenant=self.tenant,
+            user_id=user_id,
+            session_id=session_id,
+            agent_id=agent_id,
+            team_id=team_id,
+            occurred_at=occurred_at,
+            history=history,
+            end_of_session=end_of_session,
+            metadata=metadata,
+        )
+        receipt = await self._emitter.aemit(event, redactions)
+        self._recent.add(event)
+        return receipt
+
+    def emit_event(self, event: ConversationCompleted) -> Receipt:
+        """Send an event again, as `NotAccepted` carries it. Its id stays, so that sending it twice is harmless."""
+        receipt = self._emitter.emit(event, {})
+        self._recent.add(event)
+        return receipt
+
+    async def aemit_event(self, event: ConversationCompleted) -> Receipt:
+        """`emit_event` for asyncio."""
+        receipt = await self._emitter.aemit(event, {})
+        self._recent.add(event)
+        return receipt
+
+    def recall(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        max_tokens: int | None = None,
+        deadline: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+    ) -> Recall:
+        """What is remembered of this user and session, for the next prompt: `.context`, and the same typed.
+
+        One round trip, within `deadline` seconds (default 0.5) and `max_tokens` (default 1,000). What the user said and is
+        not extracted yet is in it, marked. A failure gives an empty result with `.degraded` naming the cause, or raises
+        `RecallFailed` with `on_error="raise"`. Raises `InvalidArgument` for bad input.
+        """
+        request = self._request(user_id, session_id, max_tokens, deadline)
+        return self._recalled(self._recaller.recall(request), on_error)
+
+    async def arecall(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        max_tokens: int | None = None,
+        deadline: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+    ) -> Recall:
+        """`recall` for asyncio."""
+        request = self._request(user_id, session_id, max_tokens, deadline)
+        return self._recalled(await self._recaller.arecall(request), on_error)
+
+    def settle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:
+        """Wait until an event is extracted, and say what became of it: store name to delivery state.
+
+        Asks for its mailboxes to be worked on at once, whatever their debounce; a pause or a budget stays. Returns when every
+        delivery is settled or dead; raises `SettleTimeout`, with `.states`, after `timeout` seconds.
+        """
+        until = time.monotonic() + timeout
+        for pause in _pauses():
+            states = self._database.run(receipt.tenant, delivery_states, receipt.tenant, receipt.event_id, flush=True)
+            if self._settled(states):
+                return states
+            if time.monotonic() + pause > until:
+                raise SettleTimeout(timeout, states)
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def asettle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:  # noqa: ASYNC109 - as in settle
+        """`settle` for asyncio."""
+        until = time.monotonic() + timeout
+        for pause in _pauses():
+            states = await self._database.arun(
+                receipt.tenant, delivery_states, receipt.tenant, receipt.event_id, flush=True
+            )
+            if self._settled(states):
+                return states
+            if time.monotonic() + pause > until:
+                raise SettleTimeout(timeout, states)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Give back every connection of this process. The machine connects anew if it is used again."""
+        self._emitter.close()
+        self._recaller.close()
+        self._database.close()
+
+    async def aclose(self) -> None:
+        """`close` for asyncio: the connections of the running event loop."""
+        await self._emitter.aclose()
+        await self._recaller.aclose()
+        await self._database.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _draft(self, messages: Messages, **values: Any) -> tuple[ConversationCompleted, dict[str, int]]:
+        return draft({**values, "spec": self._emitter.spec_hash}, messages, self.spec, self._redact)
+
+    def _request(
+        self, user_id: str | None, session_id: str | None, max_tokens: int | None, deadline: float | None
+    ) -> RecallRequest:
+        user_id = None if user_id is None else _checked_id("user_id", user_id)
+        session_id = None if session_id is None else _checked_id("session_id", session_id)
+        if user_id is None and session_id is None:
+            raise InvalidArgument("user_id", "neither it nor session_id is given", "Say whose memory is meant")
+        tokens = self._recall_tokens if max_tokens is None else max_tokens
+        seconds = self._recall_deadline if deadline is None else deadline
+        if not 50 <= tokens <= 1_000_000:
+            raise InvalidArgument("max_tokens", f"{tokens} is not between 50 and 1,000,000", "The default is 1,000")
+        if not 0 < seconds <= 60:
+            raise InvalidArgument("deadline", f"{seconds} is not between 0 and 60 seconds", "The default is 0.5")
+        return RecallRequest(
+            tenant=self.tenant,
+            user_id=user_id,
+            session_id=session_id,
+            stores=tuple(self.spec.stores),
+            max_tokens=tokens,
+            deadline=seconds,
+            own=self._recent.of(self.tenant, user_id, session_id),
+        )
+
+    def _recalled(self, result: Recall, on_error: Literal["degrade", "raise"]) -> Recall:
+        if result.degraded is not None and on_error == "raise":
+            raise RecallFailed(result.degraded)
+        self._recent.forget(result.known)
+        return result
+
+    def _settled(self, states: Mapping[str, str]) -> bool:
+        return set(self.spec.always()) <= set(states) and all(state in SETTLED for state in states.values())
+
+
+def _pauses() -> Iterator[float]:
+    yield from _POLL_SECONDS
+    while True:
+        yield _POLL_SECONDS[-1]
+
+
+def _checked_id(name: str, value: str) -> str:
+    try:
+        return _ID.validate_python(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise InvalidArgument(name, problem, "Give 1 to 255 visible characters without space around them") from None
+
+
+_CONFIGS: dict[str, type[UserProfileConfig] | type[SessionContextConfig]] = {
+    "user_profile": UserProfileConfig,
+    "session_context": SessionContextConfig,
+}
+
+
+def _spec(name: str, model: str | None, given: Mapping[str, Any]) -> MachineSpec:
+    if all(value is None for value in given.values()):
+        given = dict.fromkeys(_CONFIGS, True)
+    stores: dict[str, StoreSpec] = {}
+    for store, value in given.items():
+        config = _CONFIGS[store]
+        if isinstance(value, config):
+            stores[store] = value.spec()
+        elif value is True:
+            stores[store] = config().spec()
+        elif value not in (None, False):
+            raise ConfigurationError(
+                store, f"{value!r} is neither a bool nor a {config.__name__}", f"Give True or {config.__name__}(…)"
+            )
+    if not stores:
+        raise ConfigurationError("stores", "the machine has none", "Name one: LearningMachine(user_profile=True)")
+    try:
+        return MachineSpec(name=name, model=model, stores=stores)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigurationError(
+            ".".join(str(p) for p in first["loc"]), first["msg"], "Give 1 to 255 visible characters"
+        ) from None
