@@ -18,6 +18,9 @@ CUSTOM = "custom"
 # Where a secret starts and ends, and its kind.
 _Found = tuple[int, int, str]
 
+# Words inside a value that was turned down are looked at again, unless it is longer than this: time stays linear.
+_LONG = 128
+
 
 def redact(text: str) -> tuple[str, dict[str, int] | None]:
     """Give the text with its secrets replaced by `[redacted: KIND]`, and how many of each kind.
@@ -188,8 +191,6 @@ def _is_bare_password(text: str, value: str, end: int, separator: bytes) -> bool
     word = value.rstrip("!?")
     if not word or look.MARKER_START in text[end - len(value) : end + 1] or look.PLACEHOLDER.match(word):
         return False
-    if word.startswith("$") and word[1:].isidentifier() and word[1:].isupper():
-        return False
     if look.QUANTITY.match(word):
         return False
     if look.RANDOM.search(word) or word.count("-") > 2 or len(word) > _LONG:
@@ -241,7 +242,3 @@ def _url_secrets(text: str) -> Iterator[_Found]:
             yield *match.span("webhook"), look.API_KEY
         else:
             yield *match.span("password"), look.PASSWORD
-
-
-# Words inside a value that was turned down are looked at again, unless it is longer than this: time stays linear.
-_LONG = 128

@@ -5,7 +5,7 @@ pending ──▶ extracted | nothing_found | skipped(reason)      settled
 settled or dead ──replay──▶ pending, generation + 1
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -211,17 +211,6 @@ def settle_deliveries(
         },
     )
     return bool(written.rowcount == len(settlements))
-
-
-_ATTEMPT = text("""
-    UPDATE learning.delivery SET attempts = attempts + 1, error = :error
-    WHERE tenant = :tenant AND store = :store AND event_id = ANY (:events) AND state = 'pending'
-""")
-
-
-def count_attempt(session: Session, tenant: str, store: str, events: Mapping[UUID, int], error: str) -> None:
-    """Note an attempt that failed for reasons of the events' own (not of the provider)."""
-    session.execute(_ATTEMPT, {"tenant": tenant, "store": store, "events": list(events), "error": error})
 
 
 _ADVANCE = text("""

@@ -20,7 +20,7 @@ NUDGE_SECONDS = 30
 CRASHES_BEFORE_HALVING = 2
 CRASHES_ALONE = 3
 
-WaitReason = Literal["provider", "budget", "waiting for spec", "waiting for store", "retry"]
+WaitReason = Literal["provider", "budget", "unknown model", "waiting for spec", "waiting for store", "retry"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,6 @@ class ServiceSettings(AgentSettings):
     """Seconds that one model call may take in all."""
     window_tokens: Annotated[int, Field(ge=200, le=200_000)] = 6_000
     """Tokens of transcript in one extraction."""
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Attempts at an event that the model answers with nonsense, before it is dead."""
 
     def dispatcher_database(self) -> str:
         """The dispatcher role's URL. Raises `ConfigurationError`."""

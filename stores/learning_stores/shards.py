@@ -36,20 +36,11 @@ _HELD = text("""
     ORDER BY shard FOR SHARE
 """)
 
-_READERS = text("""
-    SELECT count(DISTINCT owner) FROM learning.shard_lease WHERE lease_until > clock_timestamp() AND owner <> :owner
-""")
-
 
 def take_shards(session: Session, owner: str, shards: Iterable[int]) -> dict[int, int]:
     """Lease those of the shards that are free or whose reader is gone. Returns shard to token."""
     rows = session.execute(_TAKE, {"owner": owner, "shards": list(shards), "seconds": LEASE_SECONDS})
     return {row.shard: row.token for row in rows}
-
-
-def other_readers(session: Session, owner: str) -> int:
-    """How many other dispatchers hold shards now."""
-    return int(session.scalar(_READERS, {"owner": owner}) or 0)
 
 
 def extend_shards(session: Session, held: Mapping[int, int]) -> set[int]:

@@ -25,7 +25,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION learning.recall")
     for table in (
         "learning_embedding", "evidence", "learning", "entity", "model_call", "extraction", "rejected_event", "producer_seq",
-        "shard_lease", "mailbox", "delivery", "session_message", "conversation_event", "subject", "machine_spec",
+        "dispatcher", "shard_lease", "mailbox", "delivery", "session_message", "conversation_event", "subject", "machine_spec",
     ):  # fmt: skip
         op.execute(f"DROP TABLE learning.{table}")
     op.execute("DROP SEQUENCE learning.acceptance_number, learning.lease_token")

@@ -116,7 +116,8 @@ CREATE TABLE learning.mailbox (
     max_wait         interval    NOT NULL,
     flush_no         bigint      NOT NULL DEFAULT 0,  -- everything up to this acceptance number is due at once
     not_before       timestamptz,                     -- a pause that no flush overrides
-    wait_reason      text        CHECK (wait_reason IN ('provider', 'budget', 'waiting for spec', 'waiting for store', 'retry')),
+    wait_reason      text        CHECK (wait_reason IN ('provider', 'budget', 'unknown model', 'waiting for spec', 'waiting for store',
+                                                           'retry')),
     wait_note        text,
     failures         integer     NOT NULL DEFAULT 0,  -- answers of the provider in a row that were no answers
     nudged_until     timestamptz,
@@ -137,6 +138,14 @@ CREATE TABLE learning.shard_lease (
     owner       text,
     token       bigint,
     lease_until timestamptz
+);
+
+CREATE TABLE learning.dispatcher (
+    owner      text        PRIMARY KEY,
+    host       text        NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    intake_at  timestamptz NOT NULL DEFAULT clock_timestamp(),  -- each loop's last turn
+    pump_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE TABLE learning.producer_seq (
@@ -326,7 +335,7 @@ BEGIN
     END LOOP;
     -- Intake, pump, reconcile, retention, operators: the path of events over all tenants, and nothing that was learned.
     FOREACH name IN ARRAY ARRAY['machine_spec', 'subject', 'conversation_event', 'session_message', 'delivery', 'mailbox',
-                                'extraction', 'model_call', 'shard_lease', 'producer_seq', 'rejected_event'] LOOP
+                                'extraction', 'model_call', 'shard_lease', 'dispatcher', 'producer_seq', 'rejected_event'] LOOP
         EXECUTE format('ALTER TABLE learning.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE learning.%I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY all_tenants ON learning.%I TO learning_dispatcher USING (true) WITH CHECK (true)', name);
@@ -342,8 +351,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON learning.entity, learning.learning, lear
 GRANT USAGE ON SEQUENCE learning.lease_token TO learning_app;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON learning.machine_spec, learning.subject, learning.conversation_event,
-    learning.session_message, learning.delivery, learning.mailbox, learning.shard_lease, learning.producer_seq,
-    learning.rejected_event TO learning_dispatcher;
+    learning.session_message, learning.delivery, learning.mailbox, learning.shard_lease, learning.dispatcher,
+    learning.producer_seq, learning.rejected_event TO learning_dispatcher;
 GRANT SELECT, UPDATE, DELETE ON learning.extraction, learning.model_call TO learning_dispatcher;
 GRANT USAGE ON SEQUENCE learning.acceptance_number, learning.lease_token TO learning_dispatcher;
 GRANT SELECT ON learning.learning, learning.entity, learning.evidence, learning.learning_embedding TO learning_search;

@@ -1,0 +1,77 @@
+"""The patch models of the project itself, sent as the workers send them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import openai
+
+from learning_schemas.patch import profile_patch_model, session_patch_model
+from learning_schemas.profile import UserProfile, json_schema_of
+from learning_schemas.spec import StoreSpec
+
+
+@dataclass
+class Address:
+    city: str | None = None
+    zip: int | None = None
+
+
+@dataclass
+class CustomerProfile(UserProfile):
+    company: str | None = field(default=None, metadata={"description": "Where the customer works"})
+    seats: int | None = None
+    tier: Literal["free", "pro"] | None = None
+    hobbies: list[str] = field(default_factory=list)
+    address: Address | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def test_given_the_default_profile_when_its_patch_is_asked_for_then_it_is_accepted_and_filled(
+    client: openai.OpenAI, material: Any
+) -> None:
+    said = material([{"id": "m1", "role": "user", "text": "I'm Alex, I prefer concise answers."}])
+
+    patch: Any = client.responses.parse(
+        model="m", input=said, text_format=profile_patch_model(StoreSpec(scope="user"))
+    ).output_parsed
+
+    assert patch.fields.name.value == "Alex"
+    assert patch.fields.preferred_name is None
+    assert [one.content for one in patch.add] == ["Prefers concise answers"]
+
+
+def test_given_a_profile_of_every_type_when_its_patch_is_asked_for_then_it_is_accepted_and_fitting_fields_are_filled(
+    client: openai.OpenAI, material: Any
+) -> None:
+    store = StoreSpec(scope="user", user_schema=json_schema_of(CustomerProfile))
+    said = material([{"id": "m1", "role": "user", "text": "I work at Netflix. I love chess and I live in Oslo."}])
+
+    patch: Any = client.responses.parse(model="m", input=said, text_format=profile_patch_model(store)).output_parsed
+
+    assert (patch.fields.company.value, patch.fields.hobbies.value) == ("Netflix", ["chess"])
+    assert [patch.fields.seats, patch.fields.tier, patch.fields.address, patch.fields.extra] == [None] * 4
+    assert [one.content for one in patch.add] == ["Lives in Oslo"]
+
+
+def test_given_session_patches_when_asked_for_then_planning_decides_what_is_answered(
+    client: openai.OpenAI, material: Any
+) -> None:
+    said = material([{"id": "m1", "role": "user", "text": "I want to paint the fence. First sand it, then paint it."}])
+
+    plain: Any = client.responses.parse(
+        model="m", input=said, text_format=session_patch_model(StoreSpec(scope="session"))
+    ).output_parsed
+    planned: Any = (
+        client.chat.completions.parse(
+            model="m",
+            messages=[{"role": "user", "content": said}],
+            response_format=session_patch_model(StoreSpec(scope="session", options={"planning": True})),
+        )
+        .choices[0]
+        .message.parsed
+    )
+
+    assert plain.model_dump().keys() == {"summary"}
+    assert planned.goal.content == "Paint the fence"
+    assert planned.plan.steps == ["Sand it", "Paint it"]
+    assert planned.progress is None

@@ -1,0 +1,117 @@
+"""The Celery app: `celery -A learning_workers.app worker -Q learning.user_profile -P threads -c 16`.
+
+What Flower shows is the truth: a task is named after its store; its arguments are a mailbox id and a tenant; its result is
+counts. A stale nudge succeeds with `no_work`; a mailbox that must wait shows as RETRY, though nothing is sent again; a
+delivery that died shows as FAILURE.
+"""
+
+import logging
+import os
+import socket
+import threading
+from typing import Any
+
+import psycopg
+from celery import Celery
+from celery.exceptions import Retry
+from celery.signals import setup_logging, worker_shutting_down
+from sqlalchemy.exc import SQLAlchemyError
+
+from learning_stores.database import Database
+from learning_stores.reconcile import reconcile as reconcile_ledger
+from learning_stores.registry import STORES
+from learning_stores.settings import ServiceSettings
+from learning_stores.specs import SpecCache
+from learning_workers.extraction import Extractor
+from learning_workers.heartbeat import Heartbeat
+from learning_workers.log import configure_logging
+from learning_workers.model_client import ModelClient
+from learning_workers.models import load_catalogue
+from learning_workers.queues import CURATOR, task_name
+
+app = Celery("learning", set_as_current=True)
+app.config_from_object("learning_workers.celery_config")
+
+_stopping = threading.Event()
+
+
+class DeliveryDead(Exception):
+    """Deliveries died: their events' ids, with the reason of each. `learning-machine trace ID` says more."""
+
+    def __init__(self, *dead: str) -> None:
+        super().__init__(*dead)
+
+
+class StorageFailed(Exception):
+    """The database did not do what was asked; the mailbox is taken up again when its lease ends."""
+
+
+@setup_logging.connect
+def _configure_logging(loglevel: int | str | None = None, **_: Any) -> None:
+    configure_logging(loglevel or logging.INFO)
+
+
+@worker_shutting_down.connect
+def _stop_after_this_window(**_: Any) -> None:
+    _stopping.set()
+
+
+class _Process:
+    """What the tasks of one worker process share; made after the fork, on first use."""
+
+    def __init__(self) -> None:
+        self.settings = ServiceSettings.load()
+        self.database = Database(self.settings.database(), pool_size=16)
+        catalogue = load_catalogue(self.settings)
+        heartbeat = Heartbeat(self.database)
+        client = ModelClient(catalogue.key, self.settings.model_deadline)
+        specs = SpecCache()
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        self.extractors = {
+            name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner)
+            for name, store in STORES.items()
+        }
+
+
+_process: _Process | None = None
+_process_lock = threading.Lock()
+
+
+def _this_process() -> _Process:
+    global _process
+    with _process_lock:
+        if _process is None:
+            _process = _Process()
+        return _process
+
+
+def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
+    try:
+        report = _this_process().extractors[store].work(tenant, mailbox_id, _stopping.is_set)
+    except (SQLAlchemyError, psycopg.Error) as error:
+        # The driver's message can repeat a row's values: only its type goes where operators see it.
+        raise StorageFailed(type(getattr(error, "orig", None) or error).__name__) from None
+    if report.dead:
+        raise DeliveryDead(*(f"{event_id}: {reason}" for event_id, reason in report.dead))
+    if report.outcome == "waiting":
+        raise Retry(f"mailbox {mailbox_id} waits: {report.reason} ({report.wait})")
+    return report.as_result()
+
+
+def _register(store: str) -> None:
+    @app.task(name=task_name(store))
+    def extract(mailbox_id: int, tenant: str) -> dict[str, Any]:
+        """Work on one mailbox of the store."""
+        return _extract(store, mailbox_id, tenant)
+
+
+for _store in STORES:
+    _register(_store)
+
+
+@app.task(name=f"{CURATOR}.reconcile")
+def reconcile() -> dict[str, int]:
+    """Does every accepted event have its deliveries, and every pending delivery a mailbox? Mend and count what has not."""
+    settings = ServiceSettings.load()
+    with Database(settings.dispatcher_database(), pool_size=1, field="dispatcher_database_url") as database:
+        return database.run(None, reconcile_ledger)

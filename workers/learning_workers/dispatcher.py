@@ -1,0 +1,198 @@
+"""The dispatcher: intake and pump, each a loop in a thread of its own, until it is told to stop.
+
+Any number of dispatchers may run. Each shard has one reader among them; every one of them pumps. Servers that are away are
+waited for; nothing is given up but the time.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import redis
+import structlog
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from learning_schemas.errors import ConfigurationError
+from learning_stores.database import Database
+from learning_stores.event_log import Interference, prepare
+from learning_stores.registry import STORES
+from learning_stores.settings import ServiceSettings
+from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, take_shards
+from learning_stores.specs import SpecCache
+from learning_workers.app import app
+from learning_workers.intake import BLOCK_MILLISECONDS, Entry, Intake, ShardLost
+from learning_workers.log import configure_logging
+from learning_workers.pump import Pump
+
+logger = structlog.get_logger("learning.dispatcher")
+
+LEASE_EVERY = LEASE_SECONDS / 3
+PREPARE_EVERY = 1.0
+PUMP_EVERY = 0.05
+MAX_PAUSE = 5.0
+FRESH_SECONDS = 20
+
+_BEAT = text("""
+    INSERT INTO learning.dispatcher AS d (owner, host) VALUES (:owner, :host)
+    ON CONFLICT (owner) DO UPDATE SET
+        intake_at = CASE WHEN :loop = 'intake' THEN clock_timestamp() ELSE d.intake_at END,
+        pump_at = CASE WHEN :loop = 'pump' THEN clock_timestamp() ELSE d.pump_at END
+""")
+_GONE = text(
+    "DELETE FROM learning.dispatcher WHERE owner = :owner OR least(intake_at, pump_at) < now() - interval '1 day'"
+)
+_FRESH = text("""
+    SELECT count(*) FROM learning.dispatcher
+    WHERE host = :host AND least(intake_at, pump_at) > clock_timestamp() - :seconds * interval '1 s'
+""")
+
+_TROUBLE = (
+    SQLAlchemyError,
+    psycopg.Error,
+    redis.exceptions.RedisError,
+    KombuError,
+    OperationalError,
+    OSError,
+    Interference,
+)
+
+
+def is_alive(session: Session, host: str) -> bool:
+    """Whether a dispatcher on this host has turned both its loops lately."""
+    return bool(session.scalar(_FRESH, {"host": host, "seconds": FRESH_SECONDS}))
+
+
+class Dispatcher:
+    """One dispatcher process."""
+
+    def __init__(self, celery: Celery, settings: ServiceSettings) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self._settings = settings
+        self._database = Database(settings.dispatcher_database(), pool_size=3, field="dispatcher_database_url")
+        self._specs = SpecCache()
+        self._intake = Intake(_client(settings.redis()), self._database, self._specs, settings, self.owner)
+        self._pump = Pump(celery, self._database, set(STORES), settings.nudges_outstanding)
+        self._stop = threading.Event()
+        self._new_mail = threading.Event()
+        self._held: dict[int, int] = {}
+        self._unfinished: list[Entry] = []  # read, and not written yet
+        self._leased_at = self._prepared_at = -PREPARE_EVERY - LEASE_EVERY
+
+    def stop(self) -> None:
+        """Finish what is being written, give the shards back, and return from `run`."""
+        self._stop.set()
+        self._new_mail.set()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        pump = threading.Thread(target=self._loop, args=("pump", self._pump_turn), name="pump")
+        pump.start()
+        try:
+            self._loop("intake", self._intake_turn)
+        finally:
+            self.stop()
+            pump.join()
+            self._leave()
+
+    def _loop(self, name: str, turn: Callable[[], None]) -> None:
+        pause, beaten = 0.1, -MAX_PAUSE
+        while not self._stop.is_set():
+            try:
+                if time.monotonic() - beaten >= LEASE_EVERY:
+                    self._database.run(None, _beat, self.owner, name)
+                    beaten = time.monotonic()
+                turn()
+                pause = 0.1
+            except ShardLost as error:
+                logger.warning("shard lost", shards=str(error))
+                self._held, self._unfinished, self._leased_at = {}, [], -LEASE_EVERY
+            except _TROUBLE as error:
+                cause = type(getattr(error, "orig", None) or error).__name__
+                logger.warning("waiting for a server", loop=name, cause=cause, seconds=pause)
+                self._stop.wait(pause)
+                pause = min(pause * 2, MAX_PAUSE)
+
+    def _intake_turn(self) -> None:
+        if time.monotonic() - self._leased_at >= LEASE_EVERY:
+            self._lease_shards()
+        if not self._held:
+            self._stop.wait(LEASE_EVERY / 5)
+            self._leased_at = -LEASE_EVERY
+            return
+        if not self._unfinished:
+            self._unfinished = self._intake.read(list(self._held))
+        if self._unfinished:
+            if self._intake.take_in(self._unfinished, self._held):
+                self._new_mail.set()
+            self._unfinished = []
+        if time.monotonic() - self._prepared_at >= PREPARE_EVERY:
+            self._prepared_at = time.monotonic()
+            if self._database.run(None, prepare, self._specs, list(self._held)):
+                self._new_mail.set()
+
+    def _lease_shards(self) -> None:
+        began = time.monotonic()
+        kept = self._database.run(None, extend_shards, self._held) if self._held else set()
+        if lost := set(self._held) - kept:
+            raise ShardLost(str(sorted(lost)))
+        free = set(range(self._settings.shards)) - kept
+        taken = self._database.run(None, take_shards, self.owner, sorted(free)) if free else {}
+        self._leased_at = began
+        self._held |= taken
+        for shard in sorted(taken):
+            self._unfinished += self._intake.take_over(shard)
+        if taken:
+            logger.info("shards taken", shards=sorted(taken), pending=len(self._unfinished))
+
+    def _pump_turn(self) -> None:
+        if not self._pump.tick():
+            self._new_mail.wait(PUMP_EVERY)
+        self._new_mail.clear()
+
+    def _leave(self) -> None:
+        try:
+            self._database.run(None, give_up_shards, self._held)
+            self._database.run(None, _goodbye, self.owner)
+        except _TROUBLE as error:
+            logger.warning("leases run out by themselves", cause=type(error).__name__)
+        self._database.close()
+        logger.info("dispatcher stopped")
+
+
+def _beat(session: Session, owner: str, loop: str) -> None:
+    session.execute(_BEAT, {"owner": owner, "host": socket.gethostname(), "loop": loop})
+
+
+def _goodbye(session: Session, owner: str) -> None:
+    session.execute(_GONE, {"owner": owner})
+
+
+def _client(url: str) -> redis.Redis:
+    """Waits a little longer than the server may block, and never for ever."""
+    seconds = BLOCK_MILLISECONDS / 1000 + 5
+    try:
+        return redis.Redis.from_url(
+            url, socket_timeout=seconds, socket_connect_timeout=2, socket_keepalive=True, retry=Retry(NoBackoff(), 0)
+        )
+    except ValueError as error:
+        raise ConfigurationError("redis_url", str(error), "Write it as redis://:password@host:6379/0") from None
+
+
+def main() -> None:
+    """Run a dispatcher until SIGTERM or SIGINT."""
+    configure_logging()
+    dispatcher = Dispatcher(app, ServiceSettings.load())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: dispatcher.stop())
+    logger.info("dispatcher started", owner=dispatcher.owner)
+    dispatcher.run()

@@ -1,0 +1,272 @@
+"""Intake: from the streams into the event log. One reader a stream, so that its order is kept.
+
+An entry is acknowledged and deleted only after the transaction that wrote it. A reader that takes a shard over first takes
+over what is pending there; what it reads twice is a duplicate by the event's key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import redis
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from learning_schemas.errors import InvalidEvent
+from learning_schemas.event import ConversationCompleted
+from learning_schemas.ids import id_time
+from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS
+from learning_schemas.scope import shard_of, stream_name, subject_of
+from learning_schemas.spec import MachineSpec
+from learning_stores.database import Database
+from learning_stores.event_log import EventKey, Incoming, Interference, accept
+from learning_stores.rejected import Rejection, reject
+from learning_stores.settings import ServiceSettings
+from learning_stores.shards import holds_shards
+from learning_stores.specs import Key, SpecCache
+
+logger = structlog.get_logger("learning.intake")
+
+GROUP = "learning"
+BATCH = 500
+BLOCK_MILLISECONDS = 500
+KNOWN_SPECS = "learning:specs"
+
+# Deletes a consumer only if nothing is pending on it: deleting one drops what it had.
+_DELETE_IDLE_CONSUMER = """
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local fields = {}
+  for i = 1, #consumer, 2 do fields[consumer[i]] = consumer[i + 1] end
+  if fields['name'] ~= ARGV[2] and fields['pending'] == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields['name'])
+  end
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stream entry."""
+
+    shard: int
+    id: bytes
+    fields: Mapping[bytes, bytes]
+
+
+class ShardLost(Exception):
+    """A shard that was read from is another dispatcher's now: what was read is its business."""
+
+
+class Intake:
+    """Reads the shards that this dispatcher holds."""
+
+    def __init__(
+        self, client: redis.Redis, database: Database, specs: SpecCache, settings: ServiceSettings, owner: str
+    ) -> None:
+        self._redis: Any = client
+        self._database = database
+        self._specs = specs
+        self._settings = settings
+        self._owner = owner
+
+    def take_over(self, shard: int) -> list[Entry]:
+        """Everything that is read and not acknowledged in a shard, oldest first, now pending on this reader."""
+        stream = stream_name(shard)
+        self._make_group(stream)
+        entries: list[Entry] = []
+        start: bytes = b"0-0"
+        while True:
+            start, claimed, *_ = self._redis.xautoclaim(
+                stream, GROUP, self._owner, min_idle_time=0, start_id=start, count=BATCH
+            )
+            entries += [Entry(shard, entry_id, fields) for entry_id, fields in claimed if fields]
+            if start == b"0-0":
+                break
+        self._redis.eval(_DELETE_IDLE_CONSUMER, 1, stream, GROUP, self._owner)
+        return entries
+
+    def read(self, shards: Sequence[int], block: int = BLOCK_MILLISECONDS) -> list[Entry]:
+        """New entries of these shards, in each shard's order; waits `block` milliseconds at most for the first."""
+        streams = {stream_name(shard): ">" for shard in shards}
+        try:
+            answer = self._redis.xreadgroup(GROUP, self._owner, streams, count=BATCH, block=block)
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            for stream in streams:  # Redis was emptied
+                self._make_group(stream)
+            return []
+        numbers = {stream_name(shard).encode(): shard for shard in shards}
+        return [
+            Entry(numbers[_bytes(stream)], entry_id, fields)
+            for stream, entries in _pairs(answer)
+            for entry_id, fields in entries
+        ]
+
+    def take_in(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
+        """Write entries and acknowledge them. Returns how many events were new. Raises `ShardLost`, `DBAPIError`, RedisError."""
+        accepted = 0
+        for start in range(0, len(entries), BATCH):
+            accepted += self._write(entries[start : start + BATCH], tokens)
+        return accepted
+
+    def _write(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
+        incoming, carried, rejections = self._parse(entries)
+        try:
+            accepted = self._commit(entries, incoming, carried, rejections, tokens)
+        except Interference:
+            accepted = self._commit(entries, incoming, carried, rejections, tokens)
+        except DBAPIError as error:
+            if not isinstance(error.orig, (psycopg.DataError, psycopg.IntegrityError)):
+                raise
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                return self._write(entries[:middle], tokens) + self._write(entries[middle:], tokens)
+            told = f"the database refuses it ({type(error.orig).__name__})"
+            refused = [_rejection(entries[0], incoming[0][1] if incoming else None, "event", told)]
+            accepted = self._commit(entries, [], {}, refused, tokens)
+        self._acknowledge(entries, carried)
+        return accepted
+
+    def _parse(
+        self, entries: Sequence[Entry]
+    ) -> tuple[list[tuple[Entry, Incoming]], dict[Key, MachineSpec], list[Rejection]]:
+        incoming: list[tuple[Entry, Incoming]] = []
+        carried: dict[Key, MachineSpec] = {}
+        rejections: list[Rejection] = []
+        now = datetime.now(UTC)
+        oldest = now - timedelta(days=self._settings.retention_days)
+        newest = now + timedelta(seconds=MAX_CLOCK_SKEW_SECONDS)
+        for entry in entries:
+            body = entry.fields.get(b"event")
+            event: ConversationCompleted | None = None
+            try:
+                if body is None:
+                    raise InvalidEvent("event", "the entry has no field of that name", "XADD … event '{…}'")
+                event = ConversationCompleted.from_json(body, max_bytes=self._settings.max_event_bytes)
+                _check(event, entry.shard, self._settings.shards, oldest, newest)
+                _carry(event, entry.fields.get(b"spec"), carried)
+            except InvalidEvent as error:
+                rejections.append(_rejection(entry, event, error.field, str(error)))
+            else:
+                incoming.append((entry, Incoming(event=event, via="stream", body_bytes=len(body))))
+        return incoming, carried, rejections
+
+    def _commit(
+        self,
+        entries: Sequence[Entry],
+        incoming: Sequence[tuple[Entry, Incoming]],
+        carried: Mapping[Key, MachineSpec],
+        rejections: Sequence[Rejection],
+        tokens: Mapping[int, int],
+    ) -> int:
+        shards = {entry.shard for entry in entries}
+
+        def work(session: Session) -> int:
+            if not holds_shards(session, {shard: tokens[shard] for shard in shards}):
+                raise ShardLost(str(sorted(shards)))
+            rejected = list(rejections)
+            verdicts: dict[EventKey, str] = {}
+            if incoming:
+                batch = [each for _, each in incoming]
+                verdicts.update(accept(session, batch, carried, self._specs, self._settings.shards))
+            for entry, each in incoming:
+                if (told := _REFUSALS.get(verdicts[each.key])) is not None:
+                    rejected.append(_rejection(entry, each.event, "id", told))
+            reject(session, rejected)
+            for rejection in rejected:
+                logger.warning(
+                    "event rejected", stream=rejection.stream, entry=rejection.entry_id, field=rejection.field
+                )
+            return sum(verdict == "accepted" for verdict in verdicts.values())
+
+        return self._database.run(None, work)
+
+    def _acknowledge(self, entries: Sequence[Entry], carried: Mapping[Key, MachineSpec]) -> None:
+        by_stream: dict[str, list[bytes]] = {}
+        for entry in entries:
+            by_stream.setdefault(stream_name(entry.shard), []).append(entry.id)
+        pipeline = self._redis.pipeline(transaction=True)
+        for stream, ids in by_stream.items():
+            pipeline.xack(stream, GROUP, *ids)
+            pipeline.xdel(stream, *ids)
+        if carried:
+            pipeline.sadd(KNOWN_SPECS, *(f"{tenant}/{spec_hash}" for tenant, spec_hash in carried))
+        pipeline.execute()
+
+    def _make_group(self, stream: str) -> None:
+        try:
+            self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+
+_REFUSALS = {
+    "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
+    "closed": "user_id: this user is closed to new events. Reopen them first",
+}
+
+
+def _check(event: ConversationCompleted, shard: int, shards: int, oldest: datetime, newest: datetime) -> None:
+    if event.user_id is None and event.session_id is None:
+        raise InvalidEvent("user_id", "neither it nor session_id is given", "Say whom the event is about")
+    made = id_time(event.id)
+    if made < oldest:
+        raise InvalidEvent("id", f"was made at {made:%Y-%m-%d}, before what is kept", "Raise LEARNING_RETENTION_DAYS")
+    if made > newest:
+        raise InvalidEvent("id", f"was made at {made:%Y-%m-%d %H:%M} UTC, which is to come", "Set the producer's clock")
+    right = shard_of(event.tenant, subject_of(event.user_id, event.session_id), shards)
+    if right != shard:
+        raise InvalidEvent(
+            "event",
+            f"belongs into {stream_name(right)}, not {stream_name(shard)}",
+            f"Use {shards} shards on producers and dispatchers (LEARNING_SHARDS)",
+        )
+
+
+def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, MachineSpec]) -> None:
+    if body is None or event.spec is None or (event.tenant, event.spec) in carried:
+        return
+    try:
+        spec = MachineSpec.from_json(body)
+    except (ValidationError, ValueError):
+        raise InvalidEvent("spec", "cannot be read", "`learning-machine schema spec` describes it") from None
+    if spec.spec_hash() != event.spec:
+        raise InvalidEvent(
+            "spec", "does not have the hash that the event names", "Name the SHA-256 of its canonical JSON"
+        )
+    carried[event.tenant, event.spec] = spec
+
+
+def _rejection(entry: Entry, event: "ConversationCompleted | Incoming | None", field: str, reason: str) -> Rejection:
+    known = event.event if isinstance(event, Incoming) else event
+    return Rejection(
+        stream=stream_name(entry.shard),
+        entry_id=entry.id.decode(),
+        tenant=known.tenant if known is not None else None,
+        event_id=str(known.id) if known is not None else None,
+        field=field,
+        reason=reason,
+        body=entry.fields.get(b"event", b""),
+    )
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
+
+
+def _pairs(answer: Any) -> list[tuple[Any, list[tuple[bytes, Mapping[bytes, bytes]]]]]:
+    """XREADGROUP's answer, which RESP2 gives as a list of pairs and RESP3 as a mapping to lists of lists."""
+    if not answer:
+        return []
+    if isinstance(answer, Mapping):
+        return [
+            (stream, entries[0] if entries and isinstance(entries[0], list) else entries)
+            for stream, entries in answer.items()
+        ]
+    return [(stream, entries) for stream, entries in answer]

@@ -1,0 +1,250 @@
+"""Asking a model: the openai SDK, one attempt, a hard deadline, and a typed outcome for everything that can happen.
+
+The calls of all threads run in one event loop in the background, because only there can a call be cut off at its deadline
+(a server that sends a byte now and then would outlive any socket time-out). Retries are not made here: when to ask again is
+the mailbox's business.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import openai
+from pydantic import BaseModel, ValidationError
+
+from learning_workers.models import Model
+from learning_workers.outcomes import (
+    CutOff,
+    InvalidOutput,
+    Misconfigured,
+    ModelFailure,
+    RateLimited,
+    Refused,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types.chat import ChatCompletion
+    from openai.types.responses import Response
+
+T = TypeVar("T")
+
+_SPLIT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
+_CONTENT_CODES = frozenset({"invalid_prompt", "content_policy_violation", "content_filter"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens of one call; None where the server did not say."""
+
+    input: int | None = None
+    cached: int | None = None
+    output: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the model is asked: static instructions first, then the data, and the form of the answer."""
+
+    model: Model
+    instructions: str
+    data: str
+    patch_model: type[BaseModel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What became of one call: a patch or a failure, who answered, what it used, how long it took (seconds)."""
+
+    patch: BaseModel | None
+    failure: ModelFailure | None
+    model: str | None
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    text: str
+    model: str | None
+    usage: Usage
+    failure: ModelFailure | None = None
+
+
+class ModelClient:
+    """One process's way to the models. Safe in threads; the loop and the connections are made on first use."""
+
+    def __init__(self, key_of: Callable[[Model], str | None], deadline: float) -> None:
+        self._key_of = key_of
+        self._deadline = deadline
+        self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, question: Question) -> Reply:
+        """Ask once. Never raises for what the provider does; takes the deadline at most."""
+        return self._run(self._ask(question))
+
+    async def _ask(self, question: Question) -> Reply:
+        began = time.monotonic()
+        answer = _Answer(text="", model=None, usage=Usage())
+        failure: ModelFailure | None = None
+        patch: BaseModel | None = None
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = await self._send(question)
+            failure = answer.failure
+            if failure is None:
+                patch = question.patch_model.model_validate_json(answer.text)
+        except TimeoutError:
+            failure = TimedOut(f"no answer within {self._deadline:g} s")
+        except openai.APITimeoutError:
+            failure = TimedOut("the connection timed out")
+        except openai.APIConnectionError as error:
+            failure = Unreachable(f"{type(error.__cause__ or error).__name__} at {question.model.base_url}")
+        except openai.APIStatusError as error:
+            failure = _of_status(error)
+        except openai.OpenAIError as error:
+            failure = ServerFailed(type(error).__name__)
+        except ValidationError as error:
+            failure = InvalidOutput(_where(error))
+        except ModelFailure as error:
+            failure = error
+        return Reply(
+            patch=patch, failure=failure, model=answer.model, usage=answer.usage, seconds=time.monotonic() - began
+        )
+
+    async def _send(self, question: Question) -> _Answer:
+        client = self._client(question.model)
+        return await (_responses if question.model.api == "responses" else _chat)(client, question)
+
+    def _client(self, model: Model) -> "AsyncOpenAI":
+        key = self._key_of(model)
+        if key is None:
+            raise Misconfigured(f"{model.key_variable} is not set, and {model.name} needs it")
+        if (model.base_url, key) not in self._clients:
+            self._clients[model.base_url, key] = openai.AsyncOpenAI(
+                base_url=model.base_url, api_key=key, max_retries=0, timeout=self._deadline
+            )
+        return self._clients[model.base_url, key]
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="model-calls", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _schema(question: Question) -> dict[str, Any]:
+    return {
+        "name": question.patch_model.__name__,
+        "strict": True,
+        "schema": question.patch_model.model_json_schema(),
+    }
+
+
+async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
+    options: dict[str, Any] = {"text": {"format": {"type": "json_schema", **_schema(question)}}}
+    if question.model.reasoning_effort is not None:
+        options["reasoning"] = {"effort": question.model.reasoning_effort}
+    response: Response = await client.responses.create(
+        model=question.model.name,
+        instructions=question.instructions,
+        input=question.data,
+        max_output_tokens=question.model.max_output_tokens,
+        store=False,
+        **options,
+    )
+    usage = Usage()
+    if response.usage is not None:
+        usage = Usage(
+            input=response.usage.input_tokens,
+            cached=response.usage.input_tokens_details.cached_tokens,
+            output=response.usage.output_tokens,
+        )
+    failure: ModelFailure | None = None
+    refused = any(part.type == "refusal" for item in response.output if item.type == "message" for part in item.content)
+    if response.status == "incomplete":
+        reason = response.incomplete_details.reason if response.incomplete_details else None
+        failure = Refused("content filter") if reason == "content_filter" else CutOff(str(reason or "incomplete"))
+    elif response.status == "failed":
+        failure = ServerFailed(str(response.error.code if response.error else "failed"))
+    elif refused:
+        failure = Refused("the model declined")
+    return _Answer(text=response.output_text, model=response.model, usage=usage, failure=failure)
+
+
+async def _chat(client: "AsyncOpenAI", question: Question) -> _Answer:
+    options: dict[str, Any] = {"response_format": {"type": "json_schema", "json_schema": _schema(question)}}
+    if question.model.reasoning_effort is not None:
+        options["reasoning_effort"] = question.model.reasoning_effort
+    completion: ChatCompletion = await client.chat.completions.create(
+        model=question.model.name,
+        messages=[
+            {"role": "system", "content": question.instructions},
+            {"role": "user", "content": question.data},
+        ],
+        max_completion_tokens=question.model.max_output_tokens,
+        **options,
+    )
+    usage = Usage()
+    if completion.usage is not None:
+        details = completion.usage.prompt_tokens_details
+        usage = Usage(
+            input=completion.usage.prompt_tokens,
+            cached=details.cached_tokens if details is not None else None,
+            output=completion.usage.completion_tokens,
+        )
+    if not completion.choices:
+        return _Answer(text="", model=completion.model, usage=usage, failure=InvalidOutput("no choice"))
+    choice = completion.choices[0]
+    failure: ModelFailure | None = None
+    if choice.finish_reason == "length":
+        failure = CutOff("max_output_tokens")
+    elif choice.finish_reason == "content_filter":
+        failure = Refused("content filter")
+    elif choice.message.refusal:
+        failure = Refused("the model declined")
+    return _Answer(text=choice.message.content or "", model=completion.model, usage=usage, failure=failure)
+
+
+def _of_status(error: openai.APIStatusError) -> ModelFailure:
+    """A failure for an HTTP status. The body's message is left out: servers repeat the question in it."""
+    code = error.code or error.type or ""
+    told = f"HTTP {error.status_code}{f' {code}' if code else ''}"
+    if error.status_code == 429 or error.status_code >= 500:
+        kind = RateLimited if error.status_code == 429 else ServerFailed
+        return kind(told, _retry_after(error))
+    if error.status_code == 408:
+        return TimedOut(told)
+    if code in _SPLIT_CODES or error.status_code == 413:
+        return CutOff(told)
+    if code in _CONTENT_CODES:
+        return Refused(told)
+    return Misconfigured(told)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    headers = error.response.headers
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _where(error: ValidationError) -> str:
+    """What is wrong with an answer, by place and type: never its text."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = (
+        first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    )  # that key is the model's own word
+    return f"{'.'.join(str(part) for part in where) or 'answer'}: {first['type']}"[:200]

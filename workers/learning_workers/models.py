@@ -1,0 +1,90 @@
+"""The models that may be asked: where they are, what they take, what they cost."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from learning_schemas.errors import ConfigurationError
+from learning_stores.settings import ServiceSettings
+
+_SHIPPED = Path(__file__).with_name("models.toml")
+_MILLION = 1_000_000
+
+Price = Annotated[Decimal, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """One model. Prices are US dollars for a million tokens; None is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    base_url: str
+    api: Literal["responses", "chat"]
+    key_variable: str
+    max_output_tokens: int = Field(ge=16)
+    input: Price | None = None
+    cached: Price | None = None
+    output: Price | None = None
+    reasoning_effort: str | None = None
+    fallback: str | None = None
+    nothing_found: str | None = None
+
+    def cost(self, tokens_input: int, tokens_cached: int, tokens_output: int) -> Decimal | None:
+        """US dollars for one call; None where a price is unknown."""
+        cached = self.cached if self.cached is not None else self.input
+        if self.input is None or self.output is None or cached is None:
+            return None
+        fresh = tokens_input - tokens_cached
+        return (self.input * fresh + cached * tokens_cached + self.output * tokens_output) / _MILLION
+
+
+class Catalogue:
+    """Every model that the models file names, with the addresses that the settings put in their place."""
+
+    def __init__(self, models: Mapping[str, Model], settings: ServiceSettings) -> None:
+        self._models = dict(models)
+        self._settings = settings
+
+    def get(self, name: str) -> Model | None:
+        """A model by name, as it is reached here; None where it is unknown."""
+        model = self._models.get(name)
+        if model is not None and self._settings.model_base_url:
+            return model.model_copy(update={"base_url": self._settings.model_base_url})
+        return model
+
+    def served(self, name: str) -> Model | None:
+        """The model that an answer names: with a date behind its name it is the same model."""
+        found = [known for known in self._models if name == known or name.startswith(f"{known}-20")]
+        return self._models[max(found, key=len)] if found else None
+
+    def key(self, model: Model) -> str | None:
+        """The key for a model; None where its variable is not set."""
+        if self._settings.model_api_key is not None:
+            return self._settings.model_api_key.get_secret_value()
+        return os.environ.get(model.key_variable) or None
+
+
+def load_catalogue(settings: ServiceSettings) -> Catalogue:
+    """Read the models file. Raises `ConfigurationError` that names what is wrong in it."""
+    path = settings.models_file or _SHIPPED
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        defaults = document.get("defaults", {})
+        models = {
+            name: Model(**{**defaults, **values, "name": name}) for name, values in document.get("models", {}).items()
+        }
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(
+            "LEARNING_MODELS_FILE", f"{path} cannot be read ({error})", "Name a TOML file"
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = f"{path.name}: models.{error.title}.{'.'.join(str(part) for part in first['loc'])}"
+        raise ConfigurationError(field, first["msg"], "The models.toml that is shipped shows the form") from None
+    return Catalogue(models, settings)

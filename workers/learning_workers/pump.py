@@ -1,0 +1,61 @@
+"""The pump: tells workers which mailboxes have work. The backlog itself stays in Postgres, ordered, visible and cheap."""
+
+from typing import Any
+
+import structlog
+from celery import Celery
+
+from learning_stores import mailbox
+from learning_stores.database import Database
+from learning_stores.mailbox import Nudge
+from learning_workers.queues import queue_name, task_name
+
+logger = structlog.get_logger("learning.pump")
+
+WAIT_FOR_STORE_SECONDS = 60.0
+
+
+class Pump:
+    """Nudges due mailboxes, at most so many of one store at a time."""
+
+    def __init__(self, app: Celery, database: Database, stores: set[str], outstanding: int) -> None:
+        self._app = app
+        self._database = database
+        self._stores = stores
+        self._bound = outstanding
+
+    def tick(self) -> int:
+        """Nudge what is due, once. Returns how many mailboxes. Raises DBAPIError, and kombu's OperationalError."""
+        sent = 0
+        for store in self._database.run(None, mailbox.stores_with_mail):
+            if store not in self._stores:
+                note = f"no store named {store} is installed here"
+                self._database.run(
+                    None, mailbox.postpone_store, store, "waiting for store", note, WAIT_FOR_STORE_SECONDS
+                )
+                continue
+            room = self._bound - self._database.run(None, mailbox.outstanding, store)
+            nudges = self._database.run(None, mailbox.take_due, store, room) if room > 0 else []
+            if nudges:
+                sent += self._send(store, nudges)
+        return sent
+
+    def _send(self, store: str, nudges: list[Nudge]) -> int:
+        """After the commit that marked them; one that is lost here is due again when its nudge has run out."""
+        with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+            # With no worker, nudges would pile up in the queue while their mailboxes fall due again and again.
+            room = self._bound - _waiting(producer, queue_name(store))
+            for nudge in nudges[: max(room, 0)]:
+                self._app.send_task(
+                    task_name(store),
+                    args=(nudge.mailbox_id, nudge.tenant),
+                    queue=queue_name(store),
+                    producer=producer,
+                    retry=False,
+                )
+        return len(nudges[: max(room, 0)])
+
+
+def _waiting(producer: Any, queue: str) -> int:
+    """Messages in a queue that no worker has taken."""
+    return int(producer.channel.queue_declare(queue=queue, durable=True).message_count)

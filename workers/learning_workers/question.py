@@ -1,0 +1,88 @@
+"""The question that an extraction asks: static instructions, then what is known, then the transcript, all of it as data.
+
+Everything said or stored goes in as JSON lines with `<` and `>` escaped, so that no text can close a block or forge a line.
+The instructions are the same bytes in every call of one spec, so that the provider can reuse them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from learning_schemas.spec import StoreSpec
+from learning_stores.operations import Learning
+from learning_stores.store import Known, LearningStore
+from learning_stores.window import Window
+from learning_workers.model_client import Question
+from learning_workers.models import Model
+
+MAX_KNOWN_CHARACTERS = 16_000
+
+
+def label_known(live: Sequence[Learning]) -> Known:
+    """Labels for what is known, last learned first, as far as there is room for it."""
+    known: dict[str, Learning] = {}
+    spent = 0
+    for number, learning in enumerate(live, 1):
+        spent += len(learning.content)
+        if spent > MAX_KNOWN_CHARACTERS:
+            break
+        known[f"k{number}"] = learning
+    return known
+
+
+def make_question(
+    store: LearningStore, spec: StoreSpec, model: Model, known: Known, window: Window, mistake: str | None = None
+) -> Question:
+    """The question for one window. `mistake` says what was wrong with the answer before."""
+    instructions = store.prompt(spec).text
+    if spec.instructions:
+        instructions += f"\nThe operator of this agent adds\n{spec.instructions.strip()}\n"
+    several = len({message.session_id for message in window.messages}) > 1
+    data = "\n".join(
+        [
+            "<known>",
+            *(_line(_known(label, learning)) for label, learning in known.items()),
+            "</known>",
+            "<transcript>",
+            *(_line(_message(message.__dict__, several=several)) for message in window.messages),
+            "</transcript>",
+        ]
+    )
+    if mistake is not None:
+        data += f"\nYour last answer could not be used ({mistake}). Answer again, in the form that was asked for."
+    return Question(model=model, instructions=instructions, data=data, patch_model=store.patch_model(spec))
+
+
+def _known(label: str, learning: Learning) -> dict[str, Any]:
+    line: dict[str, Any] = {"id": label, "kind": learning.kind}
+    if "name" in learning.data:
+        line |= {"name": learning.data["name"], "text": _told(learning.data.get("value"))}
+    elif "steps" in learning.data:
+        line["steps"] = learning.data["steps"]
+    else:
+        line["text"] = learning.content
+    return line
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _message(message: Mapping[str, Any], *, several: bool) -> dict[str, Any]:
+    line = {
+        "id": message["label"],
+        "role": message["role"],
+        "at": message["at"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "text": message["text"],
+    }
+    if message["name"]:
+        line["name"] = message["name"]
+    if several and message["session_id"]:
+        line["session"] = message["session_id"]
+    if message["earlier"]:
+        line["earlier"] = True
+    return line
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
