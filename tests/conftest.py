@@ -1,0 +1,128 @@
+"""Fixtures that every kind of test shares: the servers (embedded, or those that variables name) and a place for each test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from harness import PASSWORDS, Place, Processes
+from learning_ops.embedded import DataDirectory, EmbeddedServices
+from learning_ops.migration import migrate
+from learning_ops.offline.server import Faults, OfflineModel, Settings, running
+from learning_stores.database import Database, driver_url
+
+REDIS_DATABASES = 16
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[tuple[str, str]]:
+    """The superuser's Postgres URL and the Redis URL: LEARNING_TEST_POSTGRES_URL and _REDIS_URL, else the embedded ones."""
+    given = os.environ.get("LEARNING_TEST_POSTGRES_URL"), os.environ.get("LEARNING_TEST_REDIS_URL")
+    if given[0] and given[1]:
+        yield given[0], given[1]
+        return
+    # Not pytest's own folder: it is closed to the user that Postgres runs as, and kept for three runs.
+    directory = Path(tempfile.mkdtemp(prefix="learning-tests-"))
+    try:
+        with DataDirectory(directory / "data") as data, EmbeddedServices(data) as services:
+            yield services.postgres.superuser_url, services.redis.url
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _url(superuser_url: str, database: str, role: str | None = None) -> str:
+    url = make_url(superuser_url).set(database=database)
+    if role is not None:
+        url = url.set(username=role, password=PASSWORDS[role])
+    return url.render_as_string(hide_password=False)
+
+
+def _execute(superuser_url: str, *statements: str) -> None:
+    engine = create_engine(driver_url(superuser_url), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(servers: tuple[str, str]) -> Iterator[str]:
+    """A migrated database that each test's is a copy of."""
+    name = f"learning_template_{os.getpid()}"
+    _execute(servers[0], f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    migrate(_url(servers[0], name), {role: _url(servers[0], name, role) for role in PASSWORDS})
+    yield name
+    _execute(servers[0], f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def place(servers: tuple[str, str], template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A database and a Redis of this test's own."""
+    superuser_url, redis_url = servers
+    for variable in [name for name in os.environ if name.startswith(("LEARNING_", "OPENAI_"))]:
+        monkeypatch.delenv(variable)
+    name = f"learning_{os.urandom(4).hex()}"
+    _execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    directory = Path(tempfile.mkdtemp(prefix="learning-test-"))
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    yield Place(
+        app_url=_url(superuser_url, name, "learning_app"),
+        dispatcher_url=_url(superuser_url, name, "learning_dispatcher"),
+        owner_url=_url(superuser_url, name),
+        superuser_url=_url(superuser_url, name),
+        redis_url=redis_url,
+        directory=directory,
+    )
+    client.close()
+    _execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def app_db(place: Place) -> Iterator[Database]:
+    """As agents and workers."""
+    with Database(place.app_url) as database:
+        yield database
+
+
+@pytest.fixture
+def dispatcher_db(place: Place) -> Iterator[Database]:
+    """As dispatcher and operators."""
+    with Database(place.dispatcher_url) as database:
+        yield database
+
+
+@pytest.fixture
+def everything_db(place: Place) -> Iterator[Database]:
+    """As superuser: sees every tenant's rows, for checking."""
+    with Database(place.superuser_url) as database:
+        yield database
+
+
+@pytest.fixture
+def model(place: Place) -> Iterator[OfflineModel]:
+    """The offline model over HTTP; the place's processes and settings use it. `model.faults` can be replaced."""
+    with running(Settings(port=0, faults=Faults(), request_log=place.directory / "model.jsonl")) as model:
+        place.extra_env |= {
+            "LEARNING_MODEL": "offline-rules-1",
+            "LEARNING_MODEL_BASE_URL": model.url,
+            "LEARNING_MODEL_API_KEY": "not-a-key",
+        }
+        yield model
+
+
+@pytest.fixture
+def processes(place: Place) -> Iterator[Processes]:
+    """Real processes, ended with the test."""
+    processes = Processes(place)
+    yield processes
+    processes.stop_all()

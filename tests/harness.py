@@ -1,0 +1,133 @@
+"""What the tests stand on: real servers, a migrated database for each test, real processes, and waiting for a condition."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from learning_machine import LearningMachine
+from learning_ops.process import ManagedProcess
+from learning_schemas.event import ConversationCompleted
+from learning_schemas.ids import uuid7
+from learning_stores.database import Database
+
+T = TypeVar("T")
+
+PASSWORDS = {"learning_app": "app-in-tests", "learning_dispatcher": "dispatcher-in-tests"}
+
+
+def eventually(look: Callable[[], T], what: str, *, timeout: float = 30.0, every: float = 0.02) -> T:
+    """The first true answer of `look`; fails the test with `what` where there is none in time."""
+    until = time.monotonic() + timeout
+    while True:
+        if answer := look():
+            return answer
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {timeout:g} s: {what}")
+        time.sleep(every)
+
+
+@dataclass(kw_only=True)
+class Place:
+    """One test's database and Redis, by every role's address."""
+
+    app_url: str
+    dispatcher_url: str
+    owner_url: str
+    redis_url: str
+    superuser_url: str
+    directory: Path
+    extra_env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a process that works here."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "OPENAI_"))}
+        return {
+            **inherited,
+            "LEARNING_DATABASE_URL": self.app_url,
+            "LEARNING_DISPATCHER_DATABASE_URL": self.dispatcher_url,
+            "LEARNING_OWNER_DATABASE_URL": self.owner_url,
+            "LEARNING_REDIS_URL": self.redis_url,
+            **self.extra_env,
+        }
+
+    def machine(self, **options: Any) -> LearningMachine:
+        """A machine whose memory is here."""
+        return LearningMachine(database_url=self.app_url, redis_url=self.redis_url, **options)
+
+
+class Processes:
+    """Real processes of one test; all of them are ended with it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._started: list[ManagedProcess] = []
+
+    def start(self, name: str, argv: Iterable[str], env: Mapping[str, str] | None = None) -> ManagedProcess:
+        """Start a Python module or program with the test's environment."""
+        log = self._place.directory / f"{name}-{len(self._started)}.log"
+        process = ManagedProcess(
+            name,
+            [sys.executable, *argv],
+            env={**self._place.env, **(env or {})},
+            log_path=log,
+            cwd=self._place.directory,
+        )
+        process.start()
+        self._started.append(process)
+        return process
+
+    def dispatcher(self, env: Mapping[str, str] | None = None) -> ManagedProcess:
+        """A dispatcher."""
+        return self.start("dispatcher", ["-c", "from learning_workers.dispatcher import main; main()"], env)
+
+    def worker(
+        self, *stores: str, threads: int = 4, env: Mapping[str, str] | None = None, name: str = "worker"
+    ) -> ManagedProcess:
+        """A Celery worker on these stores' queues; both where none is named."""
+        queues = ",".join(f"learning.{store}" for store in stores or ("user_profile", "session_context"))
+        number = len(self._started)
+        argv = [
+            "-m",
+            "celery",
+            "-A",
+            "learning_workers.app",
+            "worker",
+            "-Q",
+            queues,
+            "-P",
+            "threads",
+            "-c",
+            str(threads),
+        ]
+        return self.start(name, [*argv, "-n", f"{name}{number}@%h", "--without-mingle", "--without-gossip"], env)
+
+    def stop_all(self) -> None:
+        """End every process, last started first."""
+        for process in reversed(self._started):
+            process.stop()
+
+
+def turn(user: str, assistant: str = "Noted.") -> list[dict[str, str]]:
+    """One turn: what the user said, and the answer."""
+    return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+
+
+def event(**values: Any) -> ConversationCompleted:
+    """An event for tests of what comes after emit."""
+    from datetime import UTC, datetime
+
+    given = {"id": uuid7(), "user_id": "alice", "session_id": "s1", "occurred_at": datetime.now(UTC), **values}
+    return ConversationCompleted.make({"messages": turn("I work at Netflix."), **given})
+
+
+def rows(database: Database, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The rows of a query, as dictionaries."""
+    from sqlalchemy import text
+
+    with database.engine.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(text(statement), parameters)]
