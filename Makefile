@@ -34,7 +34,7 @@ check: setup  ## lint, types, layers
 	@$(BIN)/lint-imports
 
 bench: setup  ## the figures of docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ONLY)
 
 lock:  ## choose newer dependencies: rewrite constraints.txt
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }

@@ -39,7 +39,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 OURS = {name for name, service in SERVICES.items() if "build" in service}
-WORKERS = {f"{store.replace('_', '-')}-worker": store for store in STORES}
+STORE_WORKERS = {f"{store.replace('_', '-')}-worker": store for store in STORES}
+WORKERS = {**STORE_WORKERS, "curator": "curator"}
 ONE_SHOT = {"migrate"}
 APP_MODULE = "learning_workers.app"
 FIELDS = {f"LEARNING_{name}".upper() for name in ServiceSettings.model_fields}
@@ -58,7 +59,8 @@ HELD = {
     "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
     "beat": {"LEARNING_REDIS_URL"},
     "flower": {"LEARNING_REDIS_URL"},
-    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL for worker in WORKERS},
+    "curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL for worker in STORE_WORKERS},
 }
 REFERENCE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<kind>:\?|:-)(?P<rest>[^}]*)\}")
 
@@ -141,7 +143,7 @@ def test_given_a_worker_service_when_celery_parses_it_then_it_serves_its_store_a
     assert (subcommand, rest) == ("worker", [])
     assert options["queues"] == f"learning.{store}"
     assert options["pool"] == "threads"
-    assert int(options["concurrency"]) > 1
+    assert int(options["concurrency"]) > (service in STORE_WORKERS)
     assert options["task_events"] is True
     assert options["loglevel"] == "INFO"
     assert options["hostname"] == f"{store}@%h"
@@ -168,12 +170,13 @@ def assert_pinged_as(service: str, name: str) -> None:
     assert float(options["timeout"]) < seconds(SERVICES[service]["healthcheck"]["timeout"])
 
 
-def test_given_the_celery_application_when_imported_then_it_has_every_queue_that_a_worker_serves(
+def test_given_the_celery_application_when_imported_then_its_queues_are_the_ones_that_are_served(
     celery_app: Celery,
 ) -> None:
     assert isinstance(celery_app, Celery)
-    served = {celery_parsed(words(service))[1]["queues"] for service in WORKERS}
-    assert served <= set(celery_app.amqp.queues)
+    lines = [celery_parsed(words(service)) for service in OURS if words(service)[0] == "celery"]
+    served = {queue for name, given, _ in lines if name == "worker" for queue in given["queues"].split(",")}
+    assert served == set(celery_app.amqp.queues), "a queue that nobody serves grows in Redis, which evicts nothing"
 
 
 def test_given_flower_when_its_options_are_looked_up_then_all_exist_and_the_port_is_the_one_checked() -> None:
@@ -235,6 +238,8 @@ def test_given_a_service_when_its_variables_are_read_then_it_holds_what_it_needs
     given = {name for name in SERVICES[service]["environment"] if not name.startswith("FLOWER_")}
     assert given == HELD[service]
     assert given <= FIELDS | set(FOREIGN)
+    catalogue = (ROOT / "workers/learning_workers/models.toml").read_text()
+    assert set(re.findall(r'^key_variable = "(\w+)"', catalogue, re.M)) <= MODEL
     assert all(
         name.startswith("FLOWER_") == (service == "flower") for name in SERVICES[service]["environment"].keys() - given
     )
@@ -348,7 +353,7 @@ def test_given_redis_when_its_command_is_read_then_nothing_acknowledged_is_lost_
 
 def test_given_a_model_call_when_a_worker_is_stopped_then_it_may_end_before_the_worker_is_killed() -> None:
     deadline = ServiceSettings.model_fields["model_deadline"].default
-    assert all(seconds(SERVICES[worker]["stop_grace_period"]) > deadline for worker in WORKERS)
+    assert all(seconds(SERVICES[worker]["stop_grace_period"]) > deadline for worker in STORE_WORKERS)
 
 
 def test_given_the_dockerfile_when_held_against_the_project_then_it_installs_all_of_it_and_runs_as_a_user() -> None:
