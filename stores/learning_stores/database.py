@@ -16,9 +16,10 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+from psycopg.waiting import wait_async
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -33,6 +34,10 @@ _GRACE = 5.0  # how much longer the client waits for a server that should have a
 CONNECT_SECONDS = 5
 
 
+class ServerSilent(psycopg.OperationalError):
+    """The server did not answer in time: it is stopped, overloaded, or cut off."""
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that never waits without an end: not for a server that is stopped, nor for a cable that is cut."""
 
@@ -44,11 +49,11 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, _bounded(timeout, self.wait_until))
         except psycopg.errors._WaitTimeout:
             self.close()
-            raise psycopg.OperationalError("the server did not answer in time") from None
+            raise ServerSilent("the server did not answer in time") from None
 
 
 class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
-    """The same for asyncio."""
+    """The same for asyncio. A task that is cancelled while it waits does not wait on for the server to agree."""
 
     wait_until: float | None = None
 
@@ -58,12 +63,17 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
         interval: float = 0.1,
         timeout: float | None = None,  # noqa: ASYNC109 - the parameter is psycopg's
     ) -> T:
-        """Run a protocol exchange; past the time the connection is closed and OperationalError raised."""
+        """Run a protocol exchange; past the time, or cancelled, the connection is closed. Raises `ServerSilent`."""
+        bounded = _bounded(timeout, self.wait_until)
         try:
-            return await super().wait(gen, interval, _bounded(timeout, self.wait_until))
+            # Not psycopg's own wait: cancelled, it asks the server to cancel and waits ten seconds for a stopped one.
+            return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=bounded)
         except psycopg.errors._WaitTimeout:
             await self.close()
-            raise psycopg.OperationalError("the server did not answer in time") from None
+            raise ServerSilent("the server did not answer in time") from None
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
 
 def _bounded(timeout: float | None, wait_until: float | None) -> float:
@@ -75,11 +85,11 @@ def driver_url(url: str, field: str = "database_url") -> URL:
     """The URL for SQLAlchemy with psycopg. Raises `ConfigurationError` for what is no Postgres URL."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise ConfigurationError(
             field, "is not a URL", "Write it as postgresql://user:password@host:5432/name"
         ) from None
-    if parsed.get_backend_name() != "postgresql":
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigurationError(
             field,
             f"names {parsed.drivername!r}",
@@ -95,11 +105,16 @@ class Database:
         self, url: str, *, pool_size: int = 5, field: str = "database_url", connect_seconds: int = CONNECT_SECONDS
     ) -> None:
         self.url = driver_url(url, field)
-        self.conninfo = make_conninfo(
-            self.url.set(drivername="postgresql").render_as_string(hide_password=False),
-            connect_timeout=connect_seconds,
-            application_name="learning-machine",
-        )
+        try:
+            self.conninfo = make_conninfo(
+                self.url.set(drivername="postgresql").render_as_string(hide_password=False),
+                connect_timeout=connect_seconds,
+                application_name="learning-machine",
+            )
+        except psycopg.ProgrammingError:  # its text shows the URL, and with it perhaps the password
+            raise ConfigurationError(
+                field, "has an option that Postgres does not know", "Check what follows the `?`"
+            ) from None
         self._pool_size = pool_size
         self._engine: Engine | None = None
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
@@ -110,9 +125,7 @@ class Database:
         """This process's engine."""
         self._forget_parent()
         if self._engine is None:
-            self._engine = create_engine(
-                self.url, creator=self._connect, pool_size=self._pool_size, max_overflow=self._pool_size, pool_timeout=5
-            )
+            self._engine = create_engine(self.url, creator=self._connect, **self._options())
         return self._engine
 
     @property
@@ -122,13 +135,18 @@ class Database:
         loop = asyncio.get_running_loop()
         if (engine := self._engines.get(loop)) is None:
             engine = self._engines[loop] = create_async_engine(
-                self.url,
-                async_creator=self._aconnect,
-                pool_size=self._pool_size,
-                max_overflow=self._pool_size,
-                pool_timeout=5,
+                self.url, async_creator=self._aconnect, **self._options()
             )
         return engine
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "pool_size": self._pool_size,
+            "max_overflow": self._pool_size,
+            "pool_timeout": 5,
+            "hide_parameters": True,  # what was said never reaches an error's text, and with it a log
+            "isolation_level": "READ COMMITTED",  # each statement sees what was committed before it, whatever the server's default
+        }
 
     def _connect(self) -> BoundedConnection:
         return BoundedConnection.connect(self.conninfo)
@@ -146,16 +164,18 @@ class Database:
     @contextmanager
     def transaction(self, tenant: str | None = None) -> Iterator[Session]:
         """One transaction, as one tenant where one is given; committed at the end, rolled back on an error."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with Session(self.engine, expire_on_commit=False) as session:  # rolls back when it is left before the commit
             _begin(session, tenant)
             yield session
+            session.commit()
 
     @asynccontextmanager
     async def atransaction(self, tenant: str | None = None) -> AsyncIterator[AsyncSession]:
         """The same from asyncio."""
-        async with AsyncSession(self.async_engine, expire_on_commit=False) as session, session.begin():
+        async with AsyncSession(self.async_engine, expire_on_commit=False) as session:
             await session.run_sync(_begin, tenant)
             yield session
+            await session.commit()
 
     def run(
         self, tenant: str | None, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
@@ -197,4 +217,12 @@ _BEGIN = text(
 
 
 def _begin(session: Session, tenant: str | None) -> None:
-    session.execute(_BEGIN, {"tenant": tenant or "", "ms": str(int(TRANSACTION_SECONDS * 1000))})
+    """The transaction's first statement. Where a pooled connection had died, as after a restart, it is said on a new one."""
+    values = {"tenant": tenant or "", "ms": str(int(TRANSACTION_SECONDS * 1000))}
+    try:
+        session.execute(_BEGIN, values)
+    except DBAPIError as error:
+        if not error.connection_invalidated or isinstance(error.orig, ServerSilent):
+            raise
+        session.rollback()
+        session.execute(_BEGIN, values)

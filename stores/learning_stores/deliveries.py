@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.event import ConversationCompleted
-from learning_schemas.scope import scope_of, subject_of
+from learning_schemas.scope import scope_of
 from learning_schemas.spec import StoreSpec
 
 _FOREVER = (
@@ -44,6 +45,7 @@ class NewDelivery:
     def of(
         cls,
         event: ConversationCompleted,
+        subject: str,
         number: int,
         store: str,
         spec: StoreSpec,
@@ -58,7 +60,7 @@ class NewDelivery:
             tenant=event.tenant,
             event_id=event.id,
             store=store,
-            subject=subject_of(event.user_id, event.session_id),
+            subject=subject,
             scope=scope,
             user_id=event.user_id,
             session_id=event.session_id if spec.scope == "session" else None,
@@ -76,9 +78,8 @@ _ADD = text("""
                                    settled_at)
     SELECT tenant, event_id, store, subject, scope, spec_hash, accepted_no, now(),
            CASE WHEN reason IS NULL THEN 'pending' ELSE 'skipped' END, reason, CASE WHEN reason IS NOT NULL THEN now() END
-    FROM unnest(cast(:tenants AS text[]), cast(:events AS uuid[]), cast(:stores AS text[]), cast(:subjects AS text[]),
-                cast(:scopes AS text[]), cast(:specs AS text[]), cast(:numbers AS bigint[]), cast(:reasons AS text[]))
-         AS d (tenant, event_id, store, subject, scope, spec_hash, accepted_no, reason)
+    FROM json_to_recordset(cast(:rows AS json)) AS d (
+        tenant text, event_id uuid, store text, subject text, scope text, spec_hash text, accepted_no bigint, reason text)
 """)
 
 # The conflict's update also locks the row, so that a mailbox being released waits for this, or this for it. Rows come
@@ -89,10 +90,9 @@ _OPEN_MAILBOXES = text("""
     SELECT tenant, store, scope, subject, user_id, session_id,
            CASE WHEN flush_no > 0 THEN now() ELSE now() + least(debounce, max_wait) * interval '1 s' END, now(), now(),
            debounce * interval '1 s', max_wait * interval '1 s', flush_no
-    FROM unnest(cast(:tenants AS text[]), cast(:stores AS text[]), cast(:scopes AS text[]), cast(:subjects AS text[]),
-                cast(:users AS text[]), cast(:sessions AS text[]), cast(:debounces AS float8[]), cast(:max_waits AS float8[]),
-                cast(:flushes AS bigint[]))
-         AS n (tenant, store, scope, subject, user_id, session_id, debounce, max_wait, flush_no)
+    FROM json_to_recordset(cast(:rows AS json)) AS n (
+        tenant text, store text, scope text, subject text, user_id text, session_id text, debounce float8, max_wait float8,
+        flush_no bigint)
     ON CONFLICT (tenant, store, scope) DO UPDATE SET
         last_event_at = now(), debounce = excluded.debounce, max_wait = excluded.max_wait,
         flush_no = greatest(m.flush_no, excluded.flush_no),
@@ -106,19 +106,20 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
     """Write deliveries, and open or touch the mailboxes of those that are pending."""
     if not deliveries:
         return
-    session.execute(
-        _ADD,
+    rows = [
         {
-            "tenants": [each.tenant for each in deliveries],
-            "events": [each.event_id for each in deliveries],
-            "stores": [each.store for each in deliveries],
-            "subjects": [each.subject for each in deliveries],
-            "scopes": [each.scope or each.subject for each in deliveries],
-            "specs": [each.spec_hash for each in deliveries],
-            "numbers": [each.accepted_no for each in deliveries],
-            "reasons": [each.skipped for each in deliveries],
-        },
-    )
+            "tenant": each.tenant,
+            "event_id": each.event_id,
+            "store": each.store,
+            "subject": each.subject,
+            "scope": each.scope or each.subject,
+            "spec_hash": each.spec_hash,
+            "accepted_no": each.accepted_no,
+            "reason": each.skipped,
+        }
+        for each in deliveries
+    ]
+    session.execute(_ADD, {"rows": to_json(rows).decode()})
     last: dict[tuple[str, str, str], NewDelivery] = {}
     flushes: dict[tuple[str, str, str], int] = {}
     for each in deliveries:
@@ -129,32 +130,39 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
                 flushes[key] = each.accepted_no
     if not last:
         return
-    keys = sorted(last)
-    session.execute(
-        _OPEN_MAILBOXES,
+    mailboxes = [
         {
-            "tenants": [tenant for tenant, _, _ in keys],
-            "stores": [store for _, store, _ in keys],
-            "scopes": [scope for _, _, scope in keys],
-            "subjects": [last[key].subject for key in keys],
-            "users": [last[key].user_id for key in keys],
-            "sessions": [last[key].session_id for key in keys],
-            "debounces": [last[key].debounce for key in keys],
-            "max_waits": [last[key].max_wait for key in keys],
-            "flushes": [flushes.get(key, 0) for key in keys],
-        },
-    )
+            "tenant": each.tenant,
+            "store": each.store,
+            "scope": each.scope,
+            "subject": each.subject,
+            "user_id": each.user_id,
+            "session_id": each.session_id,
+            "debounce": each.debounce,
+            "max_wait": each.max_wait,
+            "flush_no": flushes.get(key, 0),
+        }
+        for key, each in sorted(last.items())
+    ]
+    session.execute(_OPEN_MAILBOXES, {"rows": to_json(mailboxes).decode()})
 
 
 _STATES = text("SELECT store, state FROM learning.delivery WHERE tenant = :tenant AND event_id = :event_id")
 
 # Asks for an event's mailboxes to be worked on at once, as often as it is said, whatever debounce they have. A pause, a
 # budget or a running window are not overridden: the number stays until everything up to it is done.
+# Locked in the order of intake's batches, so that the two never wait for each other crosswise.
 _FLUSH = text("""
-    UPDATE learning.mailbox m SET flush_no = greatest(m.flush_no, d.accepted_no), due_at = least(m.due_at, clock_timestamp())
-    FROM learning.delivery d
-    WHERE d.tenant = :tenant AND d.event_id = :event_id AND d.state = 'pending'
-      AND m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND m.flush_no < d.accepted_no
+    WITH asked AS (
+        SELECT m.id, d.accepted_no
+        FROM learning.delivery d
+        JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope
+        WHERE d.tenant = :tenant AND d.event_id = :event_id AND d.state = 'pending' AND m.flush_no < d.accepted_no
+        ORDER BY m.store, m.scope
+        FOR UPDATE OF m
+    )
+    UPDATE learning.mailbox m SET flush_no = greatest(m.flush_no, a.accepted_no), due_at = least(m.due_at, clock_timestamp())
+    FROM asked a WHERE m.id = a.id
 """)
 
 

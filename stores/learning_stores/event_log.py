@@ -39,25 +39,18 @@ class Incoming:
     event: ConversationCompleted
     via: Via
     body_bytes: int
+    # Looked up many times for each event of a batch.
     body_hash: bytes = field(init=False)
+    key: EventKey = field(init=False)
+    spec_key: tuple[str, str] = field(init=False)
+    subject: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "body_hash", self.event.body_hash())
-
-    @property
-    def key(self) -> EventKey:
-        """(tenant, id)."""
-        return self.event.tenant, self.event.id
-
-    @property
-    def spec_key(self) -> tuple[str, str]:
-        """(tenant, spec hash)."""
-        return self.event.tenant, self.event.spec or DEFAULT_HASH
-
-    @property
-    def subject(self) -> str:
-        """Whom it is about."""
-        return subject_of(self.event.user_id, self.event.session_id)
+        event = self.event
+        object.__setattr__(self, "body_hash", event.body_hash())
+        object.__setattr__(self, "key", (event.tenant, event.id))
+        object.__setattr__(self, "spec_key", (event.tenant, event.spec or DEFAULT_HASH))
+        object.__setattr__(self, "subject", subject_of(event.user_id, event.session_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +92,18 @@ _KNOWN = text("""
 
 _NUMBERS = text("SELECT nextval('learning.acceptance_number') FROM generate_series(1, :count)")
 
+# Batches go in as one JSON document each: twice as fast to write and to read as an array for each column.
 _INSERT = text("""
     INSERT INTO learning.conversation_event (tenant, id, subject, shard, user_id, session_id, agent_id, team_id, occurred_at,
         via, spec_hash, messages, history, end_of_session, body_hash, body_bytes, producer, seq, traceparent, metadata,
         accepted_no, shown_before)
-    SELECT * FROM unnest(
-        cast(:tenant AS text[]), cast(:id AS uuid[]), cast(:subject AS text[]), cast(:shard AS int[]), cast(:user_id AS text[]),
-        cast(:session_id AS text[]), cast(:agent_id AS text[]), cast(:team_id AS text[]), cast(:occurred_at AS timestamptz[]),
-        cast(:via AS text[]), cast(:spec_hash AS text[]), cast(:messages AS jsonb[]), cast(:history AS text[]),
-        cast(:end_of_session AS bool[]), cast(:body_hash AS bytea[]), cast(:body_bytes AS int[]), cast(:producer AS uuid[]),
-        cast(:seq AS bigint[]), cast(:traceparent AS text[]), cast(:metadata AS jsonb[]), cast(:accepted_no AS bigint[]),
-        cast(:shown_before AS int[]))
+    SELECT tenant, id, subject, shard, user_id, session_id, agent_id, team_id, occurred_at,
+        via, spec_hash, messages, history, end_of_session, decode(body_hash, 'hex'), body_bytes, producer, seq, traceparent,
+        metadata, accepted_no, shown_before
+    FROM json_to_recordset(cast(:rows AS json)) AS e (
+        tenant text, id uuid, subject text, shard int, user_id text, session_id text, agent_id text, team_id text,
+        occurred_at timestamptz, via text, spec_hash text, messages jsonb, history text, end_of_session bool, body_hash text,
+        body_bytes int, producer uuid, seq bigint, traceparent text, metadata jsonb, accepted_no bigint, shown_before int)
     ON CONFLICT (tenant, id) DO NOTHING
 """)
 
@@ -291,7 +285,13 @@ def _make_deliveries(
         prepared[incoming.key] = _Prepared(number, before)
         deliveries += [
             NewDelivery.of(
-                event, number, store, store_spec, incoming.spec_key[1], nothing_new=before == len(event.messages)
+                event,
+                incoming.subject,
+                number,
+                store,
+                store_spec,
+                incoming.spec_key[1],
+                nothing_new=before == len(event.messages),
             )
             for store, store_spec in specs[incoming.spec_key].always().items()
         ]
@@ -307,7 +307,7 @@ def _session_key(event: ConversationCompleted) -> SessionKey:
 
 def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKey, _Prepared], shards: int) -> None:
     unprepared = _Prepared(None, 0)
-    columns: dict[str, list[Any]] = {}
+    written_rows: list[dict[str, Any]] = []
     for incoming in new:
         event, place = incoming.event, prepared.get(incoming.key, unprepared)
         row = {
@@ -322,21 +322,20 @@ def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKe
             "occurred_at": event.occurred_at,
             "via": incoming.via,
             "spec_hash": incoming.spec_key[1],
-            "messages": to_json(event.messages, exclude_none=True).decode(),
+            "messages": [message.model_dump(mode="json", exclude_none=True) for message in event.messages],
             "history": event.history,
             "end_of_session": event.end_of_session,
-            "body_hash": incoming.body_hash,
+            "body_hash": incoming.body_hash.hex(),
             "body_bytes": incoming.body_bytes,
             "producer": event.producer,
             "seq": event.seq,
             "traceparent": event.traceparent,
-            "metadata": None if event.metadata is None else to_json(event.metadata).decode(),
+            "metadata": event.metadata,
             "accepted_no": place.accepted_no,
             "shown_before": place.shown_before,
         }
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-    written = session.execute(_INSERT, columns)
+        written_rows.append(row)
+    written = session.execute(_INSERT, {"rows": to_json(written_rows).decode()})
     if written.rowcount != len(new):  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
         raise Interference(f"{len(new)} events to write, {written.rowcount} written")  # type: ignore[attr-defined]  # as above
 

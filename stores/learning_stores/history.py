@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -128,8 +129,9 @@ _LOAD = text("""
 
 _ADD = text("""
     INSERT INTO learning.session_message (tenant, scope, position, key, event_id, index, role)
-    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:scopes AS text[]), cast(:positions AS int[]), cast(:keys AS bytea[]),
-                         cast(:events AS uuid[]), cast(:indexes AS int[]), cast(:roles AS text[]))
+    SELECT tenant, scope, position, decode(key, 'hex'), event_id, index, role
+    FROM json_to_recordset(cast(:rows AS json)) AS m (
+        tenant text, scope text, position int, key text, event_id uuid, index int, role text)
 """)
 
 _SUPERSEDE = text("""
@@ -184,17 +186,18 @@ class Histories:
     def write(self, session: Session) -> None:
         """Store what was taken."""
         if self._added:
-            session.execute(
-                _ADD,
+            rows = [
                 {
-                    "tenants": [tenant for (tenant, _), _ in self._added],
-                    "scopes": [scope for (_, scope), _ in self._added],
-                    "positions": [shown.position for _, shown in self._added],
-                    "keys": [shown.key for _, shown in self._added],
-                    "events": [shown.event_id for _, shown in self._added],
-                    "indexes": [shown.index for _, shown in self._added],
-                    "roles": [shown.role for _, shown in self._added],
-                },
-            )
+                    "tenant": tenant,
+                    "scope": scope,
+                    "position": shown.position,
+                    "key": shown.key.hex(),
+                    "event_id": shown.event_id,
+                    "index": shown.index,
+                    "role": shown.role,
+                }
+                for (tenant, scope), shown in self._added
+            ]
+            session.execute(_ADD, {"rows": to_json(rows).decode()})
         for (tenant, scope), positions in self._superseded.items():
             session.execute(_SUPERSEDE, {"tenant": tenant, "scope": scope, "positions": positions})

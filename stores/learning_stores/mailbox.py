@@ -88,8 +88,8 @@ def take_due(session: Session, store: str, room: int, each_tenant: int = 8) -> l
 
 _POSTPONE = text("""
     UPDATE learning.mailbox SET not_before = now() + :seconds * interval '1 s', wait_reason = :reason, wait_note = :note
-    WHERE store = :store AND (lease_until IS NULL OR lease_until < now()) AND (not_before IS NULL OR not_before < now())
-      AND due_at <= now()
+    WHERE id IN (SELECT m.id FROM learning.mailbox m WHERE m.store = :store AND m.ready_at <= now() LIMIT 10000
+                 FOR UPDATE SKIP LOCKED)
 """)
 
 

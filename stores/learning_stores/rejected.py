@@ -30,6 +30,11 @@ _REJECT = text("""
 """)
 
 
+def _storable(told: str) -> str:
+    """Without what Postgres takes in no text; a name from a foreign entry may hold it."""
+    return told.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def reject(session: Session, rejections: Sequence[Rejection]) -> None:
     """Keep them, once each, as the dispatcher."""
     if rejections:
@@ -38,6 +43,8 @@ def reject(session: Session, rejections: Sequence[Rejection]) -> None:
             [
                 {
                     **rejection.__dict__,
+                    "field": _storable(rejection.field),
+                    "reason": _storable(rejection.reason),
                     "body": rejection.body[:MAX_KEPT_BYTES],
                     "body_bytes": len(rejection.body),
                 }

@@ -12,6 +12,9 @@ Key = tuple[str, str]
 
 DEFAULT_HASH = DEFAULT_SPEC.spec_hash()
 
+_REGISTERED = "learning.registered_specs"
+"""Where a session keeps the keys that its transaction registered."""
+
 # Keys are sorted by the caller, so that two registrations never wait for each other crosswise.
 _REGISTER = text("""
     INSERT INTO learning.machine_spec (tenant, hash, spec)
@@ -28,15 +31,19 @@ _LOAD = text("""
 
 
 class SpecCache:
-    """The specs that this process has seen. A spec never changes under its hash, so nothing here goes stale."""
+    """The specs that this process has seen. A spec never changes under its hash, so nothing here goes stale.
+
+    What a transaction itself registered is not kept by it: it may be rolled back, and the spec would be known here alone.
+    """
 
     def __init__(self) -> None:
         self._specs: dict[Key, MachineSpec] = {}
 
     def register(self, session: Session, specs: Mapping[Key, MachineSpec]) -> None:
-        """Make these known, in the caller's transaction. They are cached once they are found there."""
+        """Make these known, in the caller's transaction."""
         new = sorted(key for key in specs if key not in self._specs)
         if new:
+            session.info.setdefault(_REGISTERED, set()).update(new)
             session.execute(
                 _REGISTER,
                 {
@@ -49,11 +56,15 @@ class SpecCache:
     def load(self, session: Session, keys: Collection[Key]) -> dict[Key, MachineSpec]:
         """Those of the specs that are known. The default spec is known everywhere."""
         missing = sorted({key for key in keys if key not in self._specs and key[1] != DEFAULT_HASH})
+        read: dict[Key, MachineSpec] = {}
         if missing:
             rows = session.execute(
                 _LOAD, {"tenants": [tenant for tenant, _ in missing], "hashes": [hash_ for _, hash_ in missing]}
             )
-            for tenant, hash_, body in rows:
-                self._specs[tenant, hash_] = MachineSpec.from_json(body)
-        found = {key: DEFAULT_SPEC if key[1] == DEFAULT_HASH else self._specs.get(key) for key in keys}
+            read = {(tenant, hash_): MachineSpec.from_json(body) for tenant, hash_, body in rows}
+            own = session.info.get(_REGISTERED, ())
+            self._specs.update({key: spec for key, spec in read.items() if key not in own})
+        found = {
+            key: DEFAULT_SPEC if key[1] == DEFAULT_HASH else self._specs.get(key) or read.get(key) for key in keys
+        }
         return {key: spec for key, spec in found.items() if spec is not None}

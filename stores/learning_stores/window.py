@@ -24,7 +24,7 @@ CONTEXT_MESSAGES = 4
 """Messages before the new ones that are shown for context."""
 
 _CUT = " […]"
-_OVERHEAD = 24  # tokens of a transcript line besides its text
+OVERHEAD_TOKENS = 24  # tokens of a transcript line besides its text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ def _take(body: Sequence[dict[str, Any]], start: int, budget: int, *, first: boo
     """How far into an event the budget reaches, and what that costs; of the first event one message at least."""
     cost, upto = 0, start
     for message in body[start:]:
-        price = tokens_of(message.get("content", "")) + _OVERHEAD if message["role"] in EXTRACTED_ROLES else 0
+        price = tokens_of(message.get("content", "")) + OVERHEAD_TOKENS if message["role"] in EXTRACTED_ROLES else 0
         if cost + price > budget and not (first and cost == 0):
             break
         cost += price

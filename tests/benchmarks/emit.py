@@ -1,5 +1,7 @@
 """Emit against a bare XADD of the same bytes on the same server, and against Celery's send_task."""
 
+from functools import partial
+
 import celery
 import redis
 
@@ -28,11 +30,10 @@ def run() -> list[Figure]:
             machine.emit(MESSAGES, user_id="alex@example.com", session_id="s1")
             app = celery.Celery(broker=place.redis_url)
             app.conf.update(task_ignore_result=True, broker_transport_options={"socket_timeout": 5})
-            text = body.decode()
             peers = [
-                lambda: bare.xadd("bare", {"event": body}),
-                lambda: machine.emit(MESSAGES, user_id="alex@example.com", session_id="s1"),
-                lambda: app.send_task("noop", args=(text,), queue="bench"),
+                partial(bare.xadd, "bare", {"event": body}),
+                partial(machine.emit, MESSAGES, user_id="alex@example.com", session_id="s1"),
+                partial(app.send_task, "noop", args=(body.decode(),), queue="bench"),
             ]
             xadd, emit, send = interleaved(peers, TIMES)
             for name, share in (("p50", 0.5), ("p99", 0.99)):
