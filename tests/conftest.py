@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
-from harness import PASSWORDS, Place, Processes
+from harness import PASSWORDS, Place, Processes, execute, new_place, role_url
 from learning_ops.embedded import DataDirectory, EmbeddedServices
 from learning_ops.migration import migrate
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
-from learning_stores.database import Database, driver_url
+from learning_stores.database import Database
 
 REDIS_DATABASES = 16
 
@@ -36,55 +33,23 @@ def servers() -> Iterator[tuple[str, str]]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _url(superuser_url: str, database: str, role: str | None = None) -> str:
-    url = make_url(superuser_url).set(database=database)
-    if role is not None:
-        url = url.set(username=role, password=PASSWORDS[role])
-    return url.render_as_string(hide_password=False)
-
-
-def _execute(superuser_url: str, *statements: str) -> None:
-    engine = create_engine(driver_url(superuser_url), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
-    finally:
-        engine.dispose()
-
-
 @pytest.fixture(scope="session")
 def template(servers: tuple[str, str]) -> Iterator[str]:
     """A migrated database that each test's is a copy of."""
     name = f"learning_template_{os.getpid()}"
-    _execute(servers[0], f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-    migrate(_url(servers[0], name), {role: _url(servers[0], name, role) for role in PASSWORDS})
+    execute(servers[0], f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    migrate(role_url(servers[0], name), {role: role_url(servers[0], name, role) for role in PASSWORDS})
     yield name
-    _execute(servers[0], f"DROP DATABASE {name} WITH (FORCE)")
+    execute(servers[0], f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def place(servers: tuple[str, str], template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A database and a Redis of this test's own."""
-    superuser_url, redis_url = servers
     for variable in [name for name in os.environ if name.startswith(("LEARNING_", "OPENAI_"))]:
         monkeypatch.delenv(variable)
-    name = f"learning_{os.urandom(4).hex()}"
-    _execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    directory = Path(tempfile.mkdtemp(prefix="learning-test-"))
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
-    yield Place(
-        app_url=_url(superuser_url, name, "learning_app"),
-        dispatcher_url=_url(superuser_url, name, "learning_dispatcher"),
-        owner_url=_url(superuser_url, name),
-        superuser_url=_url(superuser_url, name),
-        redis_url=redis_url,
-        directory=directory,
-    )
-    client.close()
-    _execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
-    shutil.rmtree(directory, ignore_errors=True)
+    with new_place(servers, template) as place:
+        yield place
 
 
 @pytest.fixture

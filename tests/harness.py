@@ -1,18 +1,25 @@
 """What the tests stand on: real servers, a migrated database for each test, real processes, and waiting for a condition."""
 
 import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from learning_machine import LearningMachine
 from learning_ops.process import ManagedProcess
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import uuid7
-from learning_stores.database import Database
+from learning_stores.database import Database, driver_url
 
 T = TypeVar("T")
 
@@ -60,6 +67,48 @@ class Place:
         return LearningMachine(database_url=self.app_url, redis_url=self.redis_url, **options)
 
 
+def role_url(superuser_url: str, database: str, role: str | None = None) -> str:
+    """The address of a database for a role, the superuser where none is named."""
+    url = make_url(superuser_url).set(database=database)
+    if role is not None:
+        url = url.set(username=role, password=PASSWORDS[role])
+    return url.render_as_string(hide_password=False)
+
+
+def execute(superuser_url: str, *statements: str) -> None:
+    """Run statements outside a transaction."""
+    engine = create_engine(driver_url(superuser_url), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def new_place(servers: tuple[str, str], template: str) -> Iterator[Place]:
+    """A copy of the template database and an emptied Redis, for as long as the block runs."""
+    superuser_url, redis_url = servers
+    name = f"learning_{os.urandom(4).hex()}"
+    execute(superuser_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    directory = Path(tempfile.mkdtemp(prefix="learning-test-"))
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    try:
+        yield Place(
+            app_url=role_url(superuser_url, name, "learning_app"),
+            dispatcher_url=role_url(superuser_url, name, "learning_dispatcher"),
+            owner_url=role_url(superuser_url, name),
+            superuser_url=role_url(superuser_url, name),
+            redis_url=redis_url,
+            directory=directory,
+        )
+    finally:
+        execute(superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 class Processes:
     """Real processes of one test; all of them are ended with it."""
 
@@ -104,7 +153,8 @@ class Processes:
             "-c",
             str(threads),
         ]
-        return self.start(name, [*argv, "-n", f"{name}{number}@%h", "--without-mingle", "--without-gossip"], env)
+        quiet = ["--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+        return self.start(name, [*argv, "-n", f"{name}{number}@%h", *quiet], env)
 
     def stop_all(self) -> None:
         """End every process, last started first."""
@@ -127,7 +177,5 @@ def event(**values: Any) -> ConversationCompleted:
 
 def rows(database: Database, statement: str, **parameters: Any) -> list[dict[str, Any]]:
     """The rows of a query, as dictionaries."""
-    from sqlalchemy import text
-
     with database.engine.connect() as connection:
         return [dict(row._mapping) for row in connection.execute(text(statement), parameters)]

@@ -1,15 +1,18 @@
 """What a store of a machine is asked to do. A config is checked when it is made, and travels as a store's spec."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
+from learning_machine.arguments import ID_REMEDY
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.finding import first_finding
 from learning_schemas.patch import profile_patch_model
 from learning_schemas.profile import UserProfile, import_schema, json_schema_of
 from learning_schemas.scope import ScopeKind
-from learning_schemas.spec import StoreSpec, Trigger
+from learning_schemas.spec import MachineSpec, StoreSpec, Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,9 @@ class StoreConfig:
                 **own,
             )
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
+            found = first_finding(error)
             raise ConfigurationError(
-                f"{store}.{'.'.join(str(part) for part in first['loc'])}",
-                first["msg"],
-                "docs/configuration.md has the limits",
+                f"{store}.{found.field}", found.problem, "docs/configuration.md has the limits"
             ) from None
 
 
@@ -68,7 +69,7 @@ class UserProfileConfig(StoreConfig):
             if schema is not None and imported is not schema:
                 raise ConfigurationError(
                     "user_profile.schema_import",
-                    f"{self.schema_import!r} is not the class given as schema",
+                    "does not name the class given as schema",
                     "Give one of the two, or let both name the same class",
                 )
             schema = imported
@@ -93,3 +94,35 @@ class SessionContextConfig(StoreConfig):
     def spec(self) -> StoreSpec:
         """The form that travels."""
         return self._spec("session_context", "session", options={"planning": True} if self.enable_planning else {})
+
+
+_CONFIGS: dict[str, type[UserProfileConfig] | type[SessionContextConfig]] = {
+    "user_profile": UserProfileConfig,
+    "session_context": SessionContextConfig,
+}
+
+
+def machine_spec(name: str, model: str | None, given: Mapping[str, Any]) -> MachineSpec:
+    """The spec of a machine by its arguments: without any store both; else exactly those named. Raises `ConfigurationError`."""
+    if all(value is None for value in given.values()):
+        given = dict.fromkeys(_CONFIGS, True)
+    stores: dict[str, StoreSpec] = {}
+    for store, value in given.items():
+        config = _CONFIGS[store]
+        if isinstance(value, config):
+            stores[store] = value.spec()
+        elif value is True:
+            stores[store] = config().spec()
+        elif value is not None and value is not False:
+            raise ConfigurationError(
+                store,
+                f"is {type(value).__name__}, neither a bool nor a {config.__name__}",
+                f"Give True or {config.__name__}(…)",
+            )
+    if not stores:
+        raise ConfigurationError("stores", "the machine has none", "Name one: LearningMachine(user_profile=True)")
+    try:
+        return MachineSpec(name=name, model=model, stores=stores)
+    except ValidationError as error:
+        found = first_finding(error)
+        raise ConfigurationError(found.field, found.problem, ID_REMEDY) from None

@@ -1,20 +1,22 @@
 """Making an event of what an agent's loop has: validated, redacted, with an id and a number."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from learning_schemas.errors import InvalidEvent
+from pydantic import BaseModel
+
+from learning_schemas.errors import ConfigurationError, InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import uuid7
+from learning_schemas.limits import clean_text
 from learning_schemas.message import Message, as_message_input
 from learning_schemas.redaction import Redactor
 from learning_schemas.spec import MachineSpec
 
 
 def draft(
-    values: Mapping[str, Any],
+    values: dict[str, Any],
     messages: Iterable[Message | Mapping[str, Any] | object],
     spec: MachineSpec,
     redact: Redactor,
@@ -23,63 +25,85 @@ def draft(
 
     Raises `InvalidEvent`. What a redaction hook raises is passed on.
     """
-    if isinstance(messages, (str, bytes, Mapping)):
+    if type(messages) is not list and (
+        isinstance(messages, (str, bytes, bytearray, Mapping, BaseModel)) or not isinstance(messages, Iterable)
+    ):
         raise InvalidEvent(
             "messages", f"must be a list of messages, not {type(messages).__name__}", "Wrap a single message in a list"
         )
-    _check_stores(values, spec)
-    event = ConversationCompleted.make(
-        {
-            "id": uuid7(),
-            "occurred_at": datetime.now(UTC),
-            **{name: value for name, value in values.items() if value is not None},
-            "messages": tuple(as_message_input(message) for message in messages),
-        }
-    )
-    return _redacted(event, redact)
-
-
-def _check_stores(values: Mapping[str, Any], spec: MachineSpec) -> None:
     for name, store in spec.stores.items():
         field = "user_id" if store.scope == "user" else "session_id"
-        if not values.get(field):
+        if values[field] is None:
             raise InvalidEvent(
                 field,
                 f"is missing, and the store {name} needs it",
                 f"Give {field}, or make the machine without {name}",
             )
+    values["id"] = uuid7()
+    if values["occurred_at"] is None:
+        values["occurred_at"] = datetime.now(UTC)
+    values["messages"] = tuple([as_message_input(message) for message in messages])
+    return redacted(ConversationCompleted.make(values), redact)
 
 
-def _redacted(event: ConversationCompleted, redact: Redactor) -> tuple[ConversationCompleted, dict[str, int]]:
-    counts: Counter[str] = Counter()
+def redacted(event: ConversationCompleted, redact: Redactor) -> tuple[ConversationCompleted, dict[str, int]]:
+    """The event without its secrets: in what was said, in tool calls and in metadata; and how many, by kind."""
+    counts: dict[str, int] = {}
     changed: dict[int, Message] = {}
     for index, message in enumerate(event.messages):
-        content, found = redact(message.content) if message.content else ("", None)
-        calls = message.tool_calls
-        if calls is not None:
-            calls, in_calls = _redacted_json(calls, redact)
-            found = dict(Counter(found or {}) + in_calls) or None
-        if found:
-            counts.update(found)
-            changed[index] = message.model_copy(update={"content": content, "tool_calls": calls})
-    if not changed:
-        return event, {}
-    messages = tuple(changed.get(index, message) for index, message in enumerate(event.messages))
-    return event.model_copy(update={"messages": messages}), dict(counts)
+        update: dict[str, Any] = {}
+        content = _redacted_text(message.content, redact, counts)
+        if content is not message.content:
+            update["content"] = content
+        if message.tool_calls is not None:
+            update["tool_calls"] = _redacted_json(message.tool_calls, redact, counts)
+        if message.metadata is not None:
+            update["metadata"] = _redacted_json(message.metadata, redact, counts)
+        if update:
+            changed[index] = message.model_copy(update=update)
+    update = {}
+    if changed:
+        update["messages"] = tuple([changed.get(index, message) for index, message in enumerate(event.messages)])
+    if event.metadata is not None:
+        update["metadata"] = _redacted_json(event.metadata, redact, counts)
+    return event.model_copy(update=update) if counts else event, counts
 
 
-def _redacted_json(value: Any, redact: Redactor) -> tuple[Any, Counter[str]]:
-    """The same JSON with its strings redacted."""
-    counts: Counter[str] = Counter()
+def _redacted_text(text: str, redact: Redactor, counts: dict[str, int]) -> str:
+    kept, found = redact(text)
+    if found:
+        _clean(kept)
+        for kind, count in found.items():
+            counts[kind] = counts.get(kind, 0) + count
+    return kept
+
+
+def _redacted_json(value: Any, redact: Redactor, counts: dict[str, int]) -> Any:
+    """The same JSON with its strings redacted, names included; a name may announce that its value is a secret."""
     if isinstance(value, str):
-        value, found = redact(value)
-        counts.update(found or {})
-    elif isinstance(value, dict):
-        pairs = {name: _redacted_json(inner, redact) for name, inner in value.items()}
-        value = {name: inner for name, (inner, _) in pairs.items()}
-        counts.update(sum((found for _, found in pairs.values()), Counter[str]()))
-    elif isinstance(value, list):
-        items = [_redacted_json(inner, redact) for inner in value]
-        value = [inner for inner, _ in items]
-        counts.update(sum((found for _, found in items), Counter[str]()))
-    return value, counts
+        return _redacted_text(value, redact, counts)
+    if isinstance(value, list):
+        return [_redacted_json(inner, redact, counts) for inner in value]
+    if isinstance(value, dict):
+        pairs = {}
+        for name, inner in value.items():
+            kept_name = _redacted_text(name, redact, counts)
+            kept = _redacted_json(inner, redact, counts)
+            if isinstance(inner, str) and kept == inner and (kind := redact.announced(kept_name, inner)):
+                kept = f"[redacted: {kind}]"
+                counts[kind] = counts.get(kind, 0) + 1
+            pairs[kept_name] = kept
+        return pairs
+    return value
+
+
+def _clean(text: object) -> None:
+    """What a hook gave must be able to travel."""
+    try:
+        if not isinstance(text, str):
+            raise ValueError(f"is {type(text).__name__}")
+        clean_text(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            "redaction_hooks", f"what a hook gave {error}", "A hook takes text and gives text"
+        ) from None

@@ -1,79 +1,46 @@
 """Emitting: one Redis round trip for a turn, and another place where Redis does not take it.
 
 An event is accepted once it is in its stream, or, where Redis is down, full, read-only or silent, in the Postgres event log.
-Which it was is in the receipt. Redis-py does the waiting, sync or asyncio; what is sent is made here, once for both.
+Which it was is in the receipt.
 """
 
-import asyncio
-import itertools
 import logging
-import os
-import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid4
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
-import redis
-import redis.asyncio
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 
-from learning_schemas.errors import ConfigurationError, NotAccepted
+from learning_machine.lock import Lock
+from learning_machine.numbering import NUMBERING
+from learning_machine.streams import Streams
+from learning_schemas.errors import InvalidEvent, NotAccepted
 from learning_schemas.event import ConversationCompleted, check_size
 from learning_schemas.results import Receipt, Via
 from learning_schemas.scope import shard_of, stream_name, subject_of
-from learning_schemas.spec import MachineSpec
+from learning_schemas.spec import DEFAULT_SPEC, MachineSpec
 from learning_stores.database import Database
-from learning_stores.event_log import Incoming, Verdict, accept_directly
+from learning_stores.event_log import Incoming, Interference, Verdict, accept_directly
 from learning_stores.specs import SpecCache
 
 logger = logging.getLogger("learning_machine")
 
-SOCKET_SECONDS = 0.5
-KNOWN_SPECS = "learning:specs"
-"""The Redis set of `tenant/hash` that intake has registered."""
 LOG_EVERY = 60.0
+_FAILURES = (SQLAlchemyError, psycopg.Error, OSError, Interference)
 
 
-class Numbering:
-    """This process's producer id and the number of its next event: without gaps, new after a fork."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._renew()
-
-    def _renew(self) -> None:
-        self._pid, self.producer, self._numbers = os.getpid(), uuid4(), itertools.count(1)
-
-    def take(self) -> tuple[UUID, int]:
-        """The producer id and a number that no other event of it has."""
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()
-        with self._lock:
-            if self._pid != os.getpid():
-                self._renew()
-            return self.producer, next(self._numbers)
-
-
-NUMBERING = Numbering()
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An event on its way."""
+class _Entry(NamedTuple):
+    """An event on its way, with the spec that it names."""
 
     event: ConversationCompleted
     producer: UUID
     seq: int
     stream: str
     body: bytes
+    spec: MachineSpec
 
     def numbered(self) -> ConversationCompleted:
         """The event as its body says it."""
@@ -86,29 +53,27 @@ class Emitter:
     def __init__(
         self, redis_url: str, database: Database, spec: MachineSpec, *, shards: int, max_event_bytes: int
     ) -> None:
-        self._options = _redis_options(redis_url)
-        self._client: redis.Redis | None = None
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
+        self._streams = Streams(redis_url)
         self._database = database
-        self._spec = spec
-        self._spec_json = spec.to_json()
         self.spec_hash = spec.spec_hash()
-        self._known: set[str] = set()  # tenants for which intake has registered the spec
+        self._by_hash = {None: DEFAULT_SPEC, DEFAULT_SPEC.spec_hash(): DEFAULT_SPEC, self.spec_hash: spec}
+        self._spec_json = {hash_: each.to_json() for hash_, each in self._by_hash.items()}
+        self._known: set[tuple[str, str | None]] = set()  # (tenant, spec hash) that intake has registered
         self._specs = SpecCache()
         self._shards = shards
         self._max_event_bytes = max_event_bytes
         self.accepted: Counter[Via] = Counter()
+        self._counting = Lock()
         self._logged: dict[Via, float] = {}
 
     def emit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
-        """Send an event. Raises `InvalidEvent` where it is too large, `NotAccepted` where no place takes it."""
+        """Send an event. Raises `InvalidEvent` where it cannot be sent, `NotAccepted` where no place takes it."""
         entry = self._entry(event)
-        client: Any = self._redis()
         try:
-            if event.tenant in self._known:
-                client.execute_command("XADD", entry.stream, "*", "event", entry.body)
+            if event.spec is None or (event.tenant, event.spec) in self._known:
+                self._streams.append(entry.stream, entry.body)
             else:
-                self._learn(event.tenant, self._first(client, entry).execute())
+                self._learn(event, self._streams.append_with_spec(*self._with_spec(entry)))
         except (RedisError, OSError) as error:
             return self._fall_back(entry, redactions, error)
         return self._receipt(entry, "stream", redactions)
@@ -116,18 +81,27 @@ class Emitter:
     async def aemit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
         """The same from asyncio."""
         entry = self._entry(event)
-        client: Any = self._async_redis()
         try:
-            if event.tenant in self._known:
-                await client.execute_command("XADD", entry.stream, "*", "event", entry.body)
+            if event.spec is None or (event.tenant, event.spec) in self._known:
+                await self._streams.aappend(entry.stream, entry.body)
             else:
-                self._learn(event.tenant, await self._first(client, entry).execute())
+                self._learn(event, await self._streams.aappend_with_spec(*self._with_spec(entry)))
         except (RedisError, OSError) as error:
             return await self._afall_back(entry, redactions, error)
         return self._receipt(entry, "stream", redactions)
 
     def _entry(self, event: ConversationCompleted) -> _Entry:
-        """The event numbered and in its wire form. One that is too large takes no number; one sent again keeps its own."""
+        """The event numbered and in its wire form. One that is refused takes no number; one sent again keeps its own."""
+        spec = self._by_hash.get(event.spec)
+        if spec is None:
+            # Its deliveries would wait for a spec that nobody sends.
+            raise InvalidEvent(
+                "spec",
+                "is of a machine that is configured otherwise",
+                "Send the event by a machine like the one before",
+            )
+        if event.user_id is None and event.session_id is None:
+            raise InvalidEvent("user_id", "neither it nor session_id is given", "Say whom the event is about")
         body = event.to_json()
         check_size(body, self._max_event_bytes)
         if event.seq is None or event.producer is None:
@@ -137,48 +111,55 @@ class Emitter:
         else:
             producer, seq = event.producer, event.seq
         shard = shard_of(event.tenant, subject_of(event.user_id, event.session_id), self._shards)
-        return _Entry(event, producer, seq, stream_name(shard), body)
+        return _Entry(event, producer, seq, stream_name(shard), body, spec)
 
-    def _first(self, client: Any, entry: _Entry) -> Any:
+    def _with_spec(self, entry: _Entry) -> tuple[str, bytes, bytes, str]:
         """Until intake is known to have the spec, it rides along."""
-        pipeline = client.pipeline(transaction=False)
-        pipeline.sismember(KNOWN_SPECS, f"{entry.event.tenant}/{self.spec_hash}")
-        pipeline.execute_command("XADD", entry.stream, "*", "event", entry.body, "spec", self._spec_json)
-        return pipeline
+        event = entry.event
+        return entry.stream, entry.body, self._spec_json[event.spec], f"{event.tenant}/{event.spec}"
 
-    def _learn(self, tenant: str, answers: list[Any]) -> None:
-        if answers[0]:
-            self._known.add(tenant)
+    def _learn(self, event: ConversationCompleted, registered: bool) -> None:
+        if registered:
+            self._known.add((event.tenant, event.spec))
 
     def _fall_back(self, entry: _Entry, redactions: dict[str, int], cause: Exception) -> Receipt:
-        event = entry.numbered()
         try:
-            verdict = self._database.run(event.tenant, accept_directly, *self._direct(event))
-        except (SQLAlchemyError, psycopg.Error, OSError) as error:
-            raise NotAccepted(event, {"redis": _told(cause), "postgres": _told(error)}) from error
+            try:
+                verdict = self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
+            except Interference:  # the same event, from elsewhere, at the same time
+                verdict = self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
+        except _FAILURES as error:
+            raise self._not_accepted(entry, cause, told(error)) from error
         return self._fallen_back(entry, redactions, verdict, cause)
 
     async def _afall_back(self, entry: _Entry, redactions: dict[str, int], cause: Exception) -> Receipt:
-        event = entry.numbered()
         try:
-            verdict = await self._database.arun(event.tenant, accept_directly, *self._direct(event))
-        except (SQLAlchemyError, psycopg.Error, OSError) as error:
-            raise NotAccepted(event, {"redis": _told(cause), "postgres": _told(error)}) from error
+            try:
+                verdict = await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
+            except Interference:
+                verdict = await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
+        except _FAILURES as error:
+            raise self._not_accepted(entry, cause, told(error)) from error
         return self._fallen_back(entry, redactions, verdict, cause)
 
-    def _direct(self, event: ConversationCompleted) -> tuple[Incoming, MachineSpec, SpecCache, int]:
-        incoming = Incoming(event=event, via="postgres", body_bytes=len(event.to_json()))
-        return incoming, self._spec, self._specs, self._shards
+    def _direct(self, entry: _Entry) -> tuple[Incoming, MachineSpec, SpecCache, int]:
+        incoming = Incoming(event=entry.numbered(), via="postgres", body_bytes=len(entry.body))
+        return incoming, entry.spec, self._specs, self._shards
 
     def _fallen_back(self, entry: _Entry, redactions: dict[str, int], verdict: Verdict, cause: Exception) -> Receipt:
         if verdict in ("id_reused", "closed"):
-            told = "the id was used for another event" if verdict == "id_reused" else "the subject is closed"
-            raise NotAccepted(entry.numbered(), {"redis": _told(cause), "postgres": told})
+            refused = "the id was used for another event" if verdict == "id_reused" else "the subject is closed"
+            raise self._not_accepted(entry, cause, refused)
+        receipt = self._receipt(entry, "postgres", redactions)
         self._log_fallback("postgres", cause)
-        return self._receipt(entry, "postgres", redactions)
+        return receipt
+
+    def _not_accepted(self, entry: _Entry, cause: Exception, postgres: str) -> NotAccepted:
+        return NotAccepted(entry.numbered(), {"redis": told(cause), "postgres": postgres})
 
     def _receipt(self, entry: _Entry, via: Via, redactions: dict[str, int]) -> Receipt:
-        self.accepted[via] += 1
+        with self._counting.mutex:
+            self.accepted[via] += 1
         event = entry.event
         return Receipt(
             event_id=event.id,
@@ -199,49 +180,21 @@ class Emitter:
             logger.warning(
                 "events are accepted by %s, because Redis does not take them (%s); %d so far",
                 via,
-                _told(cause),
-                self.accepted[via] + 1,
+                told(cause),
+                self.accepted[via],
             )
-
-    def _redis(self) -> redis.Redis:
-        if self._client is None:
-            self._client = redis.Redis(
-                connection_pool=redis.ConnectionPool(**self._options, retry=Retry(NoBackoff(), 0))
-            )
-        return self._client
-
-    def _async_redis(self) -> redis.asyncio.Redis:
-        loop = asyncio.get_running_loop()
-        if (client := self._clients.get(loop)) is None:
-            pool = redis.asyncio.ConnectionPool(**self._options, retry=redis.asyncio.retry.Retry(NoBackoff(), 0))
-            client = self._clients[loop] = redis.asyncio.Redis(connection_pool=pool)
-        return client
 
     def close(self) -> None:
         """Give back this process's connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client.connection_pool.disconnect()
-            self._client = None
+        self._streams.close()
 
     async def aclose(self) -> None:
         """Give back the running event loop's connections."""
-        if (client := self._clients.pop(asyncio.get_running_loop(), None)) is not None:
-            await client.aclose()
-            await client.connection_pool.disconnect()
+        await self._streams.aclose()
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """What failed, in one line."""
     original = getattr(error, "orig", None) or error
     lines = str(original).splitlines()
     return f"{type(original).__name__}: {lines[0] if lines else 'no detail'}"[:200]
-
-
-def _redis_options(url: str) -> dict[str, Any]:
-    try:
-        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-    except ValueError as error:
-        raise ConfigurationError(
-            "redis_url", str(error).rstrip("."), "Write it as redis://:password@host:6379/0"
-        ) from None
-    return {"host": "localhost", **options, "socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS}

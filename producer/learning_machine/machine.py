@@ -2,23 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import TypeAdapter, ValidationError
-
-from learning_machine.config import SessionContextConfig, UserProfileConfig
-from learning_machine.drafting import draft
+from learning_machine.arguments import (
+    checked_choice,
+    checked_deadline,
+    checked_hooks,
+    checked_id,
+    checked_tokens,
+)
+from learning_machine.config import SessionContextConfig, UserProfileConfig, machine_spec
+from learning_machine.drafting import draft, redacted
 from learning_machine.emitter import Emitter
+from learning_machine.event_loops import EventLoops
 from learning_machine.recent import RecentEvents
-from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed, SettleTimeout, TenantRequired
+from learning_machine.settling import FAILURES, Waiting
+from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed, TenantRequired
 from learning_schemas.event import ConversationCompleted, History
-from learning_schemas.limits import Id
 from learning_schemas.message import Message
 from learning_schemas.redaction import Redactor
-from learning_schemas.results import SETTLED, Recall, Receipt
-from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_schemas.results import Recall, Receipt
 from learning_stores.database import Database
 from learning_stores.deliveries import delivery_states
 from learning_stores.recall import Recaller, RecallRequest
@@ -28,8 +33,6 @@ Messages = Iterable[Message | Mapping[str, Any] | object]
 
 RECALL_SECONDS = 0.5
 RECALL_TOKENS = 1_000
-_ID: TypeAdapter[str] = TypeAdapter(Id)
-_POLL_SECONDS = (0.01, 0.02, 0.05, 0.1)  # between two looks of settle; the last one from then on
 _AGENT_CONNECT_SECONDS = 2
 
 
@@ -61,11 +64,11 @@ class LearningMachine:
         settings = AgentSettings.load(database_url=database_url, redis_url=redis_url)
         self._require_tenant = require_tenant
         own = tenant if tenant is not None else settings.tenant
-        self._tenant = None if own is None else _checked_id("tenant", own)
-        self.spec = _spec(name, model, {"user_profile": user_profile, "session_context": session_context})
-        self._redact = Redactor(tuple(redaction_hooks), enabled=redact)
-        self._recall_deadline = recall_deadline
-        self._recall_tokens = recall_tokens
+        self._tenant = None if own is None else checked_id("tenant", own, ConfigurationError)
+        self.spec = machine_spec(name, model, {"user_profile": user_profile, "session_context": session_context})
+        self._redact = Redactor(checked_hooks(redaction_hooks), enabled=redact)
+        self._recall_deadline = checked_deadline("recall_deadline", recall_deadline, ConfigurationError)
+        self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
         self._database = Database(settings.database(), connect_seconds=_AGENT_CONNECT_SECONDS)
         self._recaller = Recaller(self._database)
         self._recent = RecentEvents()
@@ -76,12 +79,13 @@ class LearningMachine:
             shards=settings.shards,
             max_event_bytes=settings.max_event_bytes,
         )
+        self._loops = EventLoops(self._close_in_loop)
 
     def for_tenant(self, tenant: str) -> Self:
         """The same machine for another tenant: shares connections and spec, costs nothing. Closing either closes both."""
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
-        view._tenant = _checked_id("tenant", tenant)
+        view._tenant = checked_id("tenant", tenant)
         return view
 
     @property
@@ -154,19 +158,26 @@ class LearningMachine:
             end_of_session=end_of_session,
             metadata=metadata,
         )
+        await self._loops.enter()
         receipt = await self._emitter.aemit(event, redactions)
         self._recent.add(event)
         return receipt
 
     def emit_event(self, event: ConversationCompleted) -> Receipt:
-        """Send an event again, as `NotAccepted` carries it. Its id stays, so that sending it twice is harmless."""
-        receipt = self._emitter.emit(event, {})
+        """Send an event again, as `NotAccepted` carries it. Its id stays, so that sending it twice is harmless.
+
+        Raises `InvalidEvent` where it was made by a machine that is configured otherwise, else as `emit` does.
+        """
+        event, redactions = self._to_send(event)
+        receipt = self._emitter.emit(event, redactions)
         self._recent.add(event)
         return receipt
 
     async def aemit_event(self, event: ConversationCompleted) -> Receipt:
         """`emit_event` for asyncio."""
-        receipt = await self._emitter.aemit(event, {})
+        event, redactions = self._to_send(event)
+        await self._loops.enter()
+        receipt = await self._emitter.aemit(event, redactions)
         self._recent.add(event)
         return receipt
 
@@ -185,7 +196,7 @@ class LearningMachine:
         not extracted yet is in it, marked. A failure gives an empty result with `.degraded` naming the cause, or raises
         `RecallFailed` with `on_error="raise"`. Raises `InvalidArgument` for bad input.
         """
-        request = self._request(user_id, session_id, max_tokens, deadline)
+        request = self._request(user_id, session_id, max_tokens, deadline, on_error)
         return self._recalled(self._recaller.recall(request), on_error)
 
     async def arecall(
@@ -198,7 +209,8 @@ class LearningMachine:
         on_error: Literal["degrade", "raise"] = "degrade",
     ) -> Recall:
         """`recall` for asyncio."""
-        request = self._request(user_id, session_id, max_tokens, deadline)
+        request = self._request(user_id, session_id, max_tokens, deadline, on_error)
+        await self._loops.enter()
         return self._recalled(await self._recaller.arecall(request), on_error)
 
     def settle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:
@@ -207,27 +219,30 @@ class LearningMachine:
         Asks for its mailboxes to be worked on at once, whatever their debounce; a pause or a budget stays. Returns when every
         delivery is settled or dead; raises `SettleTimeout`, with `.states`, after `timeout` seconds.
         """
-        until = time.monotonic() + timeout
-        for pause in _pauses():
-            states = self._database.run(receipt.tenant, delivery_states, receipt.tenant, receipt.event_id, flush=True)
-            if self._settled(states):
-                return states
-            if time.monotonic() + pause > until:
-                raise SettleTimeout(timeout, states)
+        waiting = Waiting(receipt, timeout, self.spec)
+        for pause in waiting.pauses():
+            try:
+                states = self._database.run(receipt.tenant, delivery_states, *waiting.event, flush=True)
+            except FAILURES as error:
+                waiting.failed(error)
+            else:
+                if waiting.is_over(states):
+                    return states
             time.sleep(pause)
         raise AssertionError("unreachable")
 
     async def asettle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:  # noqa: ASYNC109 - as in settle
         """`settle` for asyncio."""
-        until = time.monotonic() + timeout
-        for pause in _pauses():
-            states = await self._database.arun(
-                receipt.tenant, delivery_states, receipt.tenant, receipt.event_id, flush=True
-            )
-            if self._settled(states):
-                return states
-            if time.monotonic() + pause > until:
-                raise SettleTimeout(timeout, states)
+        waiting = Waiting(receipt, timeout, self.spec)
+        await self._loops.enter()
+        for pause in waiting.pauses():
+            try:
+                states = await self._database.arun(receipt.tenant, delivery_states, *waiting.event, flush=True)
+            except FAILURES as error:
+                waiting.failed(error)
+            else:
+                if waiting.is_over(states):
+                    return states
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -238,7 +253,10 @@ class LearningMachine:
         self._database.close()
 
     async def aclose(self) -> None:
-        """`close` for asyncio: the connections of the running event loop."""
+        """`close` for asyncio: the connections of the running event loop, which are also closed when the loop ends."""
+        await self._close_in_loop()
+
+    async def _close_in_loop(self) -> None:
         await self._emitter.aclose()
         await self._recaller.aclose()
         await self._database.aclose()
@@ -256,28 +274,35 @@ class LearningMachine:
         await self.aclose()
 
     def _draft(self, messages: Messages, **values: Any) -> tuple[ConversationCompleted, dict[str, int]]:
-        return draft({**values, "spec": self._emitter.spec_hash}, messages, self.spec, self._redact)
+        values["spec"] = self._emitter.spec_hash
+        return draft(values, messages, self.spec, self._redact)
+
+    def _to_send(self, event: ConversationCompleted) -> tuple[ConversationCompleted, dict[str, int]]:
+        if not isinstance(event, ConversationCompleted):
+            raise InvalidArgument("event", f"is {type(event).__name__}", "Give the event that NotAccepted carries")
+        # One that has its number was redacted before, and must not change any more.
+        return (event, {}) if event.producer is not None else redacted(event, self._redact)
 
     def _request(
-        self, user_id: str | None, session_id: str | None, max_tokens: int | None, deadline: float | None
+        self,
+        user_id: str | None,
+        session_id: str | None,
+        max_tokens: int | None,
+        deadline: float | None,
+        on_error: str,
     ) -> RecallRequest:
-        user_id = None if user_id is None else _checked_id("user_id", user_id)
-        session_id = None if session_id is None else _checked_id("session_id", session_id)
+        checked_choice("on_error", on_error, "degrade", "raise")
+        user_id = None if user_id is None else checked_id("user_id", user_id)
+        session_id = None if session_id is None else checked_id("session_id", session_id)
         if user_id is None and session_id is None:
             raise InvalidArgument("user_id", "neither it nor session_id is given", "Say whose memory is meant")
-        tokens = self._recall_tokens if max_tokens is None else max_tokens
-        seconds = self._recall_deadline if deadline is None else deadline
-        if not 50 <= tokens <= 1_000_000:
-            raise InvalidArgument("max_tokens", f"{tokens} is not between 50 and 1,000,000", "The default is 1,000")
-        if not 0 < seconds <= 60:
-            raise InvalidArgument("deadline", f"{seconds} is not between 0 and 60 seconds", "The default is 0.5")
         return RecallRequest(
             tenant=self.tenant,
             user_id=user_id,
             session_id=session_id,
             stores=tuple(self.spec.stores),
-            max_tokens=tokens,
-            deadline=seconds,
+            max_tokens=self._recall_tokens if max_tokens is None else checked_tokens("max_tokens", max_tokens),
+            deadline=self._recall_deadline if deadline is None else checked_deadline("deadline", deadline),
             own=self._recent.of(self.tenant, user_id, session_id),
         )
 
@@ -286,51 +311,3 @@ class LearningMachine:
             raise RecallFailed(result.degraded)
         self._recent.forget(result.known)
         return result
-
-    def _settled(self, states: Mapping[str, str]) -> bool:
-        return set(self.spec.always()) <= set(states) and all(state in SETTLED for state in states.values())
-
-
-def _pauses() -> Iterator[float]:
-    yield from _POLL_SECONDS
-    while True:
-        yield _POLL_SECONDS[-1]
-
-
-def _checked_id(name: str, value: str) -> str:
-    try:
-        return _ID.validate_python(value)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidArgument(name, problem, "Give 1 to 255 visible characters without space around them") from None
-
-
-_CONFIGS: dict[str, type[UserProfileConfig] | type[SessionContextConfig]] = {
-    "user_profile": UserProfileConfig,
-    "session_context": SessionContextConfig,
-}
-
-
-def _spec(name: str, model: str | None, given: Mapping[str, Any]) -> MachineSpec:
-    if all(value is None for value in given.values()):
-        given = dict.fromkeys(_CONFIGS, True)
-    stores: dict[str, StoreSpec] = {}
-    for store, value in given.items():
-        config = _CONFIGS[store]
-        if isinstance(value, config):
-            stores[store] = value.spec()
-        elif value is True:
-            stores[store] = config().spec()
-        elif value not in (None, False):
-            raise ConfigurationError(
-                store, f"{value!r} is neither a bool nor a {config.__name__}", f"Give True or {config.__name__}(…)"
-            )
-    if not stores:
-        raise ConfigurationError("stores", "the machine has none", "Name one: LearningMachine(user_profile=True)")
-    try:
-        return MachineSpec(name=name, model=model, stores=stores)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ConfigurationError(
-            ".".join(str(p) for p in first["loc"]), first["msg"], "Give 1 to 255 visible characters"
-        ) from None

@@ -84,6 +84,8 @@ KEY_HEAD = re.compile(
     | bearer[ ]{1,4}""",
     re.VERBOSE,
 )
+# The names under which a value may be a secret by its name alone.
+NAMES = re.compile(r"(?i)pass|pwd|pw$|key|token|secret|authorization")
 # "key" alone announces nothing: keys of maps, of keyboards, key points.
 KEY_OWNERS = tuple(
     owner + between

@@ -11,7 +11,7 @@ LearningMachineError
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learning_schemas.event import ConversationCompleted
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 class LearningMachineError(Exception):
     """Something in Learning Machine went wrong."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again from what it holds and not through __init__, so that it passes between processes.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[LearningMachineError], args: tuple[Any, ...], held: dict[str, Any]) -> LearningMachineError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(held)
+    return error
 
 
 class ConfigurationError(LearningMachineError, ValueError):
@@ -78,15 +89,17 @@ class NotAccepted(LearningMachineError):
 
 
 class SettleTimeout(LearningMachineError, TimeoutError):
-    """Deliveries were still pending when the time was up; `.states` says which, by event and store."""
+    """Deliveries were still pending when the time was up; `.states` says which, by store; `.cause` what failed at last."""
 
-    def __init__(self, timeout: float, states: Mapping[str, str]) -> None:
+    def __init__(self, timeout: float, states: Mapping[str, str], cause: str | None = None) -> None:
         told = ", ".join(f"{store}={state}" for store, state in states.items()) or "no delivery has appeared yet"
         super().__init__(
-            f"not settled within {timeout:g} s: {told}. `learning-machine status` says what the work waits for"
+            f"not settled within {timeout:g} s: {told if cause is None else f'{told} ({cause})'}. "
+            "`learning-machine status` says what the work waits for"
         )
         self.timeout = timeout
         self.states = dict(states)
+        self.cause = cause
 
 
 class RecallFailed(LearningMachineError):

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from learning_schemas.errors import InvalidEvent
-from learning_schemas.limits import MAX_EVENT_BYTES, MAX_MESSAGES, Id, check_json
-from learning_schemas.message import Message
+from learning_schemas.finding import first_finding
+from learning_schemas.ids import LAST_MILLISECOND
+from learning_schemas.limits import MAX_EVENT_BYTES, MAX_MESSAGES, Id, Text
+from learning_schemas.message import JsonObject, Message
 
 History = Literal["auto", "delta", "full"]
 """What the messages of an event are: only new ones (`delta`), the whole history (`full`), or to be found out (`auto`)."""
@@ -22,6 +25,14 @@ _AHEAD = timedelta(days=1)
 def _seven(value: UUID) -> UUID:
     if value.version != 7:
         raise ValueError("must be a UUID of version 7, which carries the time at which the event was made")
+    if value.int >> 80 > LAST_MILLISECOND:
+        raise ValueError("names a time after the year 9999")
+    return value
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, (int, float)):
+        raise ValueError("is a number")
     return value
 
 
@@ -49,19 +60,22 @@ class ConversationCompleted(BaseModel):
     session_id: Id | None = None
     agent_id: Id | None = None
     team_id: Id | None = None
-    occurred_at: Annotated[AwareDatetime, AfterValidator(_plausible)]
+    occurred_at: Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_plausible)]
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
     history: History = "auto"
-    end_of_session: bool = False
+    end_of_session: Annotated[bool, Field(strict=True)] = False
     spec: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     producer: UUID | None = None
-    seq: Annotated[int, Field(ge=1)] | None = None
-    traceparent: Annotated[str, Field(max_length=128)] | None = None
-    metadata: Annotated[dict[str, Any] | None, AfterValidator(check_json)] = None
+    seq: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    traceparent: Annotated[Text, Field(max_length=128)] | None = None
+    metadata: JsonObject | None = None
 
     def to_json(self) -> bytes:
-        """The wire form, UTF-8, without the fields that are absent."""
-        return self.__pydantic_serializer__.to_json(self, exclude_none=True, exclude_defaults=False)
+        """The wire form, UTF-8, without the fields that are absent. Raises `InvalidEvent` where a value changed since."""
+        try:
+            return self.__pydantic_serializer__.to_json(self, exclude_none=True)
+        except PydanticSerializationError:
+            raise InvalidEvent("event", "holds a value that JSON cannot hold", _REMEDIES["event"]) from None
 
     def body_hash(self) -> bytes:
         """SHA-256 of what the event says, without who sent it how: two sendings of one event are equal by it."""
@@ -104,6 +118,8 @@ _REMEDIES = {
     "messages": f"Give between 1 and {MAX_MESSAGES:,} messages, each with a role and content",
     "content": "Give a string without NUL and lone surrogates, or a list of parts such as {'type': 'text', 'text': …}",
     "occurred_at": "Give a datetime with a time zone, such as datetime.now(UTC)",
+    "history": "Use one of auto, delta, full",
+    "end_of_session": "Give true or false",
     "id": "Let emit mint the id, or give a UUIDv7 for an event and 1 to 255 visible characters for a message",
     "metadata": "Give a JSON object of at most 16 levels",
     "tool_calls": "Give JSON of at most 16 levels",
@@ -115,18 +131,13 @@ _ID_REMEDY = "Give 1 to 255 visible characters without space around them"
 
 def invalid_event(error: ValidationError) -> InvalidEvent:
     """The first of pydantic's findings as an `InvalidEvent`; never with the input itself, which may be private."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = [part for part in first["loc"] if isinstance(part, int) or part not in ("function-before", "list")]
-    field = ""
-    for part in where:
-        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
-    names = [part for part in where if isinstance(part, str)]
-    name = names[-1] if names else "event"
-    problem = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    found = first_finding(error)
+    if found.kind == "extra_forbidden":
         remedy = "Remove it or correct its name; `learning-machine schema` lists the fields"
-    elif name.endswith("_id") or name in ("tenant", "name"):
+    elif found.name.endswith("_id") or found.name in ("tenant", "name"):
         remedy = _ID_REMEDY
+    elif found.field.startswith("messages[") and found.name == "messages":
+        remedy = "Give each message as an object with a role and content, or as a Message"
     else:
-        remedy = _REMEDIES.get(name, "`learning-machine schema` prints the wire format")
-    return InvalidEvent(field or "event", problem[:1].lower() + problem[1:], remedy)
+        remedy = _REMEDIES.get(found.name or "event", "Write it as `learning-machine schema` describes it")
+    return InvalidEvent(found.field or "event", found.problem, remedy)

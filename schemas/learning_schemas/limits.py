@@ -1,6 +1,8 @@
 """What an event may hold. The numbers are the published limits of the wire format."""
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints
@@ -13,11 +15,19 @@ MAX_DEPTH = 16
 """Levels of nesting in metadata and tool calls."""
 MAX_CLOCK_SKEW_SECONDS = 600
 """How far ahead of the server's clock an event's id may be."""
+_MAX_NUMBER_BITS = 1_000
+
+
+# Control characters and lone surrogates; what nobody sees (zero-width space, word joiner, byte order mark); line and
+# paragraph separators; what changes the direction of the text after it, so that one id looks like another.
+_UNSEEN = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff]"
+)
 
 
 def _visible_id(value: str) -> str:
-    if not value.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise ValueError("has a control character or a lone surrogate")
+    if not value.isprintable() and _UNSEEN.search(value):
+        raise ValueError("has a control character, an invisible character or one that turns the direction of text")
     if value != value.strip():
         raise ValueError("has space around it")
     return value
@@ -27,7 +37,8 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), A
 """A user, session, agent, team or tenant id: 1 to 255 characters, none of them control characters, no space around."""
 
 
-def _clean_text(value: str) -> str:
+def clean_text(value: str) -> str:
+    """Return `value` if UTF-8 and Postgres can hold it; raise ValueError else."""
     if "\x00" in value:
         raise ValueError("has a NUL character, which Postgres cannot store")
     if not value.isascii():
@@ -38,29 +49,45 @@ def _clean_text(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_clean_text)]
+Text = Annotated[str, AfterValidator(clean_text)]
 """Text that UTF-8 and Postgres can hold: no NUL, no lone surrogate."""
 
 
-def check_json(value: Any) -> Any:
-    """Return `value` if it is JSON of at most `MAX_DEPTH` levels with clean text in it; raise ValueError else."""
-    stack: list[tuple[Any, int]] = [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        if depth > MAX_DEPTH:
-            raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(item, str):
-            _clean_text(item)
-        elif isinstance(item, dict):
-            for key, inner in item.items():
-                if not isinstance(key, str):
-                    raise ValueError(f"has a key that is not text: {key!r}")
-                _clean_text(key)
-                stack.append((inner, depth + 1))
-        elif isinstance(item, (list, tuple)):
-            stack.extend((inner, depth + 1) for inner in item)
-        elif item is not None and not isinstance(item, (bool, int, float)):
-            raise ValueError(f"has a value that JSON cannot hold: {type(item).__name__}")
-        elif isinstance(item, float) and not math.isfinite(item):
+def check_json(value: Any, max_depth: int = MAX_DEPTH) -> Any:
+    """A copy of `value` as JSON has it: objects, lists, clean text, numbers; an SDK's objects as their dictionaries.
+
+    Raises ValueError for what JSON or Postgres cannot hold, and for more than `max_depth` levels.
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_NUMBER_BITS:
+            raise ValueError("has a number of more than 300 digits")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
             raise ValueError("has a number that JSON cannot hold: NaN or infinity")
-    return value
+        return value
+    if max_depth == 0:
+        raise ValueError("is nested too deeply")
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("has a key that is not text")
+        return {clean_text(name): check_json(inner, max_depth - 1) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [check_json(inner, max_depth - 1) for inner in value]
+    if (dumped := dumped_model(value)) is not None:
+        return check_json(dumped, max_depth)
+    raise ValueError(f"has a value that JSON cannot hold: {type(value).__name__}")
+
+
+def dumped_model(value: object) -> dict[str, Any] | None:
+    """The dictionary of an SDK's object (a pydantic model of theirs), without absent values; None for anything else."""
+    dump = getattr(value, "model_dump", None)
+    if not callable(dump) or isinstance(value, type):
+        return None
+    # Without warnings: SDKs fill their models with more than their types say.
+    found = dump(mode="json", exclude_none=True, warnings=False)
+    return found if isinstance(found, dict) else None

@@ -6,9 +6,10 @@ OPENING = "<learning-machine-memory>"
 CLOSING = "</learning-machine-memory>"
 
 _BLOCK = re.compile(
-    r"<learning-machine-memory\b[^>]*>.*?(?:</learning-machine-memory\s*>|\Z)", re.DOTALL | re.IGNORECASE
+    r"<learning-machine-memory\b[^<>]*>.*?(?:</learning-machine-memory\s*>|\Z)", re.DOTALL | re.IGNORECASE
 )
-_TAG = re.compile(r"<(?=/?\s*[A-Za-z])")
+# The sign that opens a tag, and those that look like it: full width, small, and with a mark combined into it.
+_OPENS = re.compile("[<\uff1c\ufe64]|\u226e")
 
 
 def cut_recalled(text: str) -> str:
@@ -17,5 +18,5 @@ def cut_recalled(text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """Stored text as it may stand inside the block: on one line, and with no tag that could close or open one."""
-    return _TAG.sub("‹", " ".join(text.split()))
+    """Stored text as it may stand inside the block: on one line, and with nothing that could close or open one."""
+    return _OPENS.sub("‹", " ".join(text.split()))

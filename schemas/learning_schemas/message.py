@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from learning_schemas.limits import Id, Text, check_json
+from learning_schemas.limits import Id, check_json, clean_text, dumped_model
 
 Role = Literal["user", "assistant", "system", "developer", "tool"]
 
@@ -14,28 +14,35 @@ _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 
 
 def flatten_content(content: object) -> object:
-    """One string for a list of content parts: the text is kept, any other part is noted by its type, as `[image_url]`."""
+    """One clean string for a list of content parts: the text is kept, any other part is noted by its type, as `[image_url]`."""
+    if isinstance(content, str):
+        return clean_text(content)
     if content is None:
         return ""
     if not isinstance(content, (list, tuple)):
         return content
     kept: list[str] = []
-    for part in content:
-        if isinstance(part, str):
-            kept.append(part)
-        elif isinstance(part, Mapping) and isinstance(part.get("type"), str):
+    for given in content:
+        if isinstance(given, str):
+            kept.append(given)
+            continue
+        part = given if isinstance(given, Mapping) else dumped_model(given)
+        if isinstance(part, Mapping) and isinstance(part.get("type"), str):
             text = part.get("text") if part["type"] in _TEXT_PARTS else part.get("refusal")
             kept.append(text if isinstance(text, str) else f"[{part['type'][:40]}]")
         else:
             raise ValueError("a content part must be a string or an object with a 'type'")
-    return "\n".join(kept)
+    return clean_text("\n".join(kept))
 
 
 Content = Annotated[
-    Text,
+    str,
+    Field(strict=True),
     BeforeValidator(flatten_content, json_schema_input_type=str | list[str | dict[str, Any]] | None),
 ]
 Json = Annotated[Any, AfterValidator(check_json)]
+JsonObject = Annotated[dict[str, Any], BeforeValidator(check_json, json_schema_input_type=dict[str, Any])]
+"""A JSON object of at most 16 levels."""
 
 
 class Message(BaseModel):
@@ -53,34 +60,46 @@ class Message(BaseModel):
     id: Id | None = None
     tool_calls: Json = None
     tool_call_id: Id | None = None
-    metadata: Annotated[dict[str, Any] | None, AfterValidator(check_json)] = Field(default=None)
+    metadata: JsonObject | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _as_agent_loops_have_it(cls, value: Any) -> Any:
         """Also take the function role, and the items of the Responses API."""
+        if type(value) is dict and value.get("role", "function") != "function":
+            return value
         if not isinstance(value, Mapping) or ("role" in value and value["role"] != "function"):
             return value
-        item = dict(value)
-        kind = item.get("type")
-        if item.get("role") == "function":
-            item["role"] = "tool"
-        elif kind in ("function_call", "custom_tool_call"):
-            return {"role": "assistant", "tool_calls": [_without_none(item)], "id": item.get("id")}
-        elif kind in ("function_call_output", "custom_tool_call_output"):
-            output = item.get("output")
-            content = output if isinstance(output, (str, list)) else json.dumps(output, ensure_ascii=False)
-            return {"role": "tool", "content": content, "tool_call_id": item.get("call_id")}
-        return item
+        if "role" in value:
+            return {**value, "role": "tool"}
+        kind = value.get("type")
+        return value if not isinstance(kind, str) else _as_message(kind, value)
 
 
-def _without_none(item: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in item.items() if value is not None}
+def _as_message(kind: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An item of the Responses API that has no role: what was called, what it answered, what else was noted."""
+    if kind.endswith("_call_output"):
+        output = item.get("output")
+        known = isinstance(output, (str, list))
+        content = (
+            output if known else f"[{kind}]" if output is None else json.dumps(check_json(output), ensure_ascii=False)
+        )
+        return {"role": "tool", "content": content, "tool_call_id": item.get("call_id")}
+    if kind.endswith("_call"):
+        call = {name: inner for name, inner in item.items() if inner is not None}
+        return {"role": "assistant", "tool_calls": [call], "id": item.get("id")}
+    return {"role": "tool", "content": f"[{kind}]"} if kind in _NOTED else item
+
+
+# Not what anybody said, and so no message that is extracted from.
+_NOTED = frozenset({
+    "reasoning", "item_reference", "compaction", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response",
+})  # fmt: skip
 
 
 def as_message_input(message: object) -> object:
     """What pydantic can validate: a Message or mapping as it is, an SDK's message object as its dictionary."""
-    if isinstance(message, (Message, Mapping)):
+    if type(message) is dict or isinstance(message, (Message, Mapping)):
         return message
-    dump = getattr(message, "model_dump", None)
-    return cast("object", dump(mode="json", exclude_none=True)) if callable(dump) else message
+    dumped = dumped_model(message)
+    return message if dumped is None else dumped

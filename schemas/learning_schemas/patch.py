@@ -21,7 +21,7 @@ MAX_OPERATIONS = 200
 class PatchModel(BaseModel):
     """A part of a patch: closed, so that a strict schema can be made of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Cited(PatchModel):

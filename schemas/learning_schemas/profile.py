@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.validators import python_validator
 
 _FIELD = "user_profile.schema"
+_EXTEND = "Extend learning_machine.UserProfile: @dataclass class CustomerProfile(UserProfile): …"
 
 
 @dataclass
@@ -33,29 +35,38 @@ def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
     is neither a dataclass nor a pydantic model, or is recursive.
     """
     if not isinstance(schema, type) or not (dataclasses.is_dataclass(schema) or issubclass(schema, BaseModel)):
-        raise ConfigurationError(
-            _FIELD,
-            f"{schema!r} is neither a dataclass nor a pydantic model",
-            "Extend learning_machine.UserProfile: @dataclass class CustomerProfile(UserProfile): …",
-        )
-    if not has_import and (validator := _python_validator(schema)):
-        raise ConfigurationError(
-            _FIELD,
-            f"{schema.__name__} has the Python validator {validator}, which cannot travel to the workers as JSON Schema",
-            f"Say it with types and field constraints, or let the workers import the class: schema_import="
-            f"'{schema.__module__}:{schema.__qualname__}'",
-        )
+        name = schema.__name__ if isinstance(schema, type) else f"a {type(schema).__name__}"
+        raise ConfigurationError(_FIELD, f"{name} is neither a dataclass nor a pydantic model", _EXTEND)
+    if dataclasses.is_dataclass(schema) and "__dataclass_fields__" not in vars(schema):
+        raise ConfigurationError(_FIELD, f"{schema.__name__} is not decorated with @dataclass", _EXTEND)
     try:
-        full = TypeAdapter(schema).json_schema()
-    except PydanticUserError as error:
-        raise ConfigurationError(_FIELD, f"{schema.__name__} has no JSON Schema: {error}", "Use JSON types") from None
+        adapter = TypeAdapter(schema)
+        if not has_import and (validator := python_validator(schema, adapter.core_schema)):
+            raise ConfigurationError(
+                _FIELD,
+                f"{schema.__name__} has the Python validator {validator}, which cannot travel to the workers as JSON Schema",
+                f"Say it with types and field constraints, or let the workers import the class: schema_import="
+                f"'{schema.__module__}:{schema.__qualname__}'",
+            )
+        full = adapter.json_schema()
+    except (PydanticUserError, NameError) as error:
+        told = str(error).splitlines()[0].rstrip(".")
+        raise ConfigurationError(_FIELD, f"{schema.__name__} has no JSON Schema: {told}", "Use JSON types") from None
     resolved = _resolve(full, full.get("$defs", {}), ())
     properties: dict[str, Any] = resolved.get("properties", {})
     if not properties:
         raise ConfigurationError(_FIELD, f"{schema.__name__} has no fields", "Give it one field at least")
+    for name in properties:
+        # The model's patch has an attribute of that name.
+        if not name.isidentifier() or name.startswith("_") or hasattr(BaseModel, name):
+            raise ConfigurationError(
+                _FIELD,
+                f"{schema.__name__} has the field {name[:64]!r}, a name that cannot be used",
+                "Name it differently",
+            )
     if dataclasses.is_dataclass(schema):
         for each in dataclasses.fields(schema):
-            if description := each.metadata.get("description"):
+            if each.name in properties and (description := each.metadata.get("description")):
                 properties[each.name].setdefault("description", description)
     return {"type": "object", "properties": properties}
 
@@ -67,41 +78,13 @@ def import_schema(path: str) -> type:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigurationError(
             "schema_import", f"{path!r} cannot be imported ({error})", "Name it as 'package.module:Class'"
         ) from None
     if not isinstance(found, type):
         raise ConfigurationError("schema_import", f"{path!r} is not a class", "Name it as 'package.module:Class'")
     return found
-
-
-def _python_validator(schema: type) -> str | None:
-    if dataclasses.is_dataclass(schema) and "__post_init__" in dir(schema):
-        return f"{schema.__name__}.__post_init__"
-    decorators = getattr(schema, "__pydantic_decorators__", None)
-    if decorators is not None:
-        for kind in ("validators", "field_validators", "root_validators", "model_validators"):
-            for name in getattr(decorators, kind):
-                return f"{schema.__name__}.{name}"
-    return _function_in(TypeAdapter(schema).core_schema)
-
-
-def _function_in(core: Any) -> str | None:
-    """The first Python function in a pydantic core schema that is not pydantic's own."""
-    if isinstance(core, Mapping):
-        if str(core.get("type", "")).startswith("function-"):
-            function = core.get("function", {}).get("function")
-            if function is not None and not str(getattr(function, "__module__", "")).startswith("pydantic"):
-                return getattr(function, "__qualname__", repr(function))
-        for key, value in core.items():
-            if key not in ("serialization", "metadata", "cls") and (found := _function_in(value)):
-                return found
-    elif isinstance(core, (list, tuple)):
-        for value in core:
-            if found := _function_in(value):
-                return found
-    return None
 
 
 def _resolve(node: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -> Any:

@@ -6,6 +6,7 @@ done. What is found gives way to `[redacted: KIND]`. Redacting is idempotent and
 It is a safety net over what people paste by mistake: a secret of unknown shape that nothing announces gets through.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from learning_schemas import _secret_patterns as look
@@ -20,6 +21,7 @@ _Found = tuple[int, int, str]
 
 # Words inside a value that was turned down are looked at again, unless it is longer than this: time stays linear.
 _LONG = 128
+_LONGEST_ANNOUNCED = 4_096
 
 
 def redact(text: str) -> tuple[str, dict[str, int] | None]:
@@ -77,6 +79,13 @@ class Redactor:
                 counts[CUSTOM] = counts.get(CUSTOM, 0) + 1
                 redacted = changed
         return redacted, counts
+
+    def announced(self, name: str, value: str) -> str | None:
+        """The kind of secret that `value` is because it stands under this name, as in {"password": "…"}; else None."""
+        if not self._enabled or len(value) > _LONGEST_ANNOUNCED or not look.NAMES.search(name):
+            return None
+        _, found = redact(f"{name}: {json.dumps(value)}")
+        return next(iter(found)) if found else None
 
 
 def _replace(text: str, found: list[_Found]) -> tuple[str, dict[str, int]]:

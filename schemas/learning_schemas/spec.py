@@ -3,14 +3,18 @@
 import hashlib
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
-from learning_schemas.limits import Id, Text
+from learning_schemas.limits import Id, Text, check_json
 from learning_schemas.scope import ScopeKind
 
 Mode = Literal["ALWAYS", "AGENTIC", "PROPOSE"]
 Trigger = Literal["turn", "session_end"]
+
+_SCHEMA_DEPTH = 64
+JsonDocument = Annotated[dict[str, Any], BeforeValidator(lambda value: check_json(value, _SCHEMA_DEPTH))]
+"""A JSON object that may be nested as JSON Schemas are."""
 
 Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
 
@@ -34,9 +38,9 @@ class StoreSpec(BaseModel):
     idle_after: Seconds = 900.0
     model: Id | None = None
     instructions: Text | None = Field(default=None, max_length=20_000)
-    user_schema: dict[str, Any] | None = None
+    user_schema: JsonDocument | None = None
     schema_import: Id | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonDocument = Field(default_factory=dict)
 
 
 class MachineSpec(BaseModel):
@@ -63,7 +67,7 @@ class MachineSpec(BaseModel):
 
     @classmethod
     def from_json(cls, body: bytes | str) -> Self:
-        """Read a spec. Raises pydantic's ValidationError."""
+        """Read a spec. Raises ValueError; where it is JSON but no spec, pydantic's ValidationError."""
         return cls.model_validate(from_json(body))
 
 

@@ -105,13 +105,13 @@ class Database:
         self, url: str, *, pool_size: int = 5, field: str = "database_url", connect_seconds: int = CONNECT_SECONDS
     ) -> None:
         self.url = driver_url(url, field)
+        # From its parts, because SQLAlchemy writes a space in a password as a space, which libpq takes in no URL.
+        options = {name: value if isinstance(value, str) else ",".join(value) for name, value in self.url.query.items()}
+        parts = self.url.translate_connect_args(username="user", database="dbname")
+        ours = {"connect_timeout": connect_seconds, "application_name": "learning-machine"}
         try:
-            self.conninfo = make_conninfo(
-                self.url.set(drivername="postgresql").render_as_string(hide_password=False),
-                connect_timeout=connect_seconds,
-                application_name="learning-machine",
-            )
-        except psycopg.ProgrammingError:  # its text shows the URL, and with it perhaps the password
+            self.conninfo = make_conninfo(**{**parts, **options, **ours})
+        except psycopg.ProgrammingError:  # its text may show the password
             raise ConfigurationError(
                 field, "has an option that Postgres does not know", "Check what follows the `?`"
             ) from None

@@ -6,6 +6,7 @@ is dropped and counted, never stored.
 
 import hashlib
 import unicodedata
+from typing import Any
 
 MIN_QUOTE_WORDS = 3
 
@@ -24,6 +25,17 @@ def quote_holds(quote: str, message: str) -> bool:
     if not folded or folded not in whole:
         return False
     return folded == whole or len(folded.split()) >= MIN_QUOTE_WORDS
+
+
+def storable(value: Any) -> Any:
+    """A value from a model's answer without NUL and lone surrogates, which Postgres takes in no text."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return value
 
 
 def content_key(content: str) -> str:

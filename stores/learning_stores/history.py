@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.event import ConversationCompleted, History
+from learning_schemas.marker import cut_recalled
 
 _COMPARED = frozenset({"user", "assistant"})
 _MARGIN = 50  # messages of the session beyond an event's length: an answer that was generated again, a late event
@@ -52,10 +53,13 @@ def compared(event: ConversationCompleted, salt: bytes) -> list[Shown]:
     """The event's messages that count for the comparison."""
     found = []
     for index, message in enumerate(event.messages):
-        if message.role not in _COMPARED or not (message.content or message.id):
+        if message.role not in _COMPARED:
+            continue
+        said = cut_recalled(message.content).strip()  # what memory put in differs from one sending to the next
+        if not (said or message.id):
             continue
         by_id = message.id is not None
-        body = f"id\x1f{message.id}" if by_id else f"{message.role}\x1f{message.name or ''}\x1f{message.content}"
+        body = f"id\x1f{message.id}" if by_id else f"{message.role}\x1f{message.name or ''}\x1f{said}"
         key = hashlib.blake2b(body.encode(), key=salt, digest_size=16).digest()
         found.append(Shown(key, message.role, index, event.id, by_id=by_id))
     return found
@@ -71,10 +75,13 @@ def divide(mode: History, incoming: Sequence[Shown], session: Sequence[Shown]) -
     if mode == "delta" or not incoming or not session:
         return Division(0)
     if incoming[0].by_id:
-        seen = {message.key for message in session}
-        return Division(_leading(message.by_id and message.key in seen for message in incoming))
+        return Division(_followed(incoming, session))
     keys, chain = [message.key for message in incoming], [message.key for message in session]
-    known = _tail(chain, keys)
+    # As it arrived, and as it was said: events of one session can overtake each other.
+    earlier = sorted(
+        (message for message in session if message.event_id < incoming[0].event_id), key=lambda shown: shown.event_id
+    )
+    known = max(_tail(chain, keys), _tail([message.key for message in earlier], keys))
     if mode == "full":
         known = max(known, _leading(a == b for a, b in zip(keys, chain, strict=False)))
     if 0 < known < len(keys) or (known and mode == "full"):
@@ -84,6 +91,8 @@ def divide(mode: History, incoming: Sequence[Shown], session: Sequence[Shown]) -
         message.event_id for message in session[late_by : late_by + len(keys)]
     ):
         return Division(len(keys))
+    if known:
+        return Division(0)  # the same words said twice, not an answer generated again
     before_answer = len(session) - _leading(message.role == "assistant" for message in reversed(session))
     again = _tail(chain[:before_answer], keys)
     if before_answer < len(session) and 0 < again < len(keys) and incoming[again].role == "assistant":
@@ -98,6 +107,22 @@ def _leading(flags: Iterable[bool]) -> int:
             break
         count += 1
     return count
+
+
+def _followed(incoming: Sequence[Shown], session: Sequence[Shown]) -> int:
+    """How many leading messages are found by id; one without an id, where it comes later than the one before it did."""
+    places = {message.key: place for place, message in enumerate(session)}
+    known, place = 0, -1
+    for message in incoming:
+        if message.by_id:
+            found = places.get(message.key)
+        else:
+            later = range(place + 1, len(session))
+            found = next((at for at in later if session[at].key == message.key), None)
+        if found is None:
+            break
+        known, place = known + 1, found
+    return known
 
 
 def _tail(chain: Sequence[bytes], keys: Sequence[bytes]) -> int:

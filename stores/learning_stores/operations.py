@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
-from learning_stores.grounding import fold
+from learning_stores.grounding import content_key
 
 MAX_CONTENT = 4_000
 """Characters of one learning."""
@@ -164,11 +164,16 @@ class _Application:
         """State something, under the rules of this module."""
         said_at = max(citation.occurred_at for citation in operation.citations)
         same_key = self.by_key.get((operation.kind, operation.content_key))
+        target = self._target(operation.replaces)
         if same_key is not None and _says_the_same(same_key, operation):
             self.cite(same_key.id, operation.citations)
             self.changes["confirmed"] += 1
+            if target is not None and target.id != same_key.id and said_at >= target.valid_from:
+                # What should take the target's place is known already: one of the two is enough.
+                self._retire(target, "superseded", said_at, same_key.id)
+                self.changes["retired"] += 1
             return
-        replaced = same_key or self._target(operation.replaces)
+        replaced = same_key or target
         if replaced is not None and _says_the_same(replaced, operation):
             self.cite(replaced.id, operation.citations)
             self.changes["confirmed"] += 1
@@ -323,4 +328,4 @@ def apply(session: Session, source: Provenance, operations: Sequence[Operation])
 
 
 def _says_the_same(learning: Learning, operation: Put) -> bool:
-    return learning.data == operation.data and fold(learning.content) == fold(operation.content)
+    return learning.data == operation.data and content_key(learning.content) == content_key(operation.content)

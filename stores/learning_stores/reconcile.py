@@ -5,6 +5,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_schemas.spec import DEFAULT_SPEC
+from learning_stores.specs import DEFAULT_HASH
+
 # A pending delivery whose mailbox is gone would wait for ever. No path leads there; if one does, this leads out.
 _REOPEN = text("""
     INSERT INTO learning.mailbox (tenant, store, scope, subject, user_id, session_id, due_at, first_pending_at, last_event_at,
@@ -21,13 +24,16 @@ _REOPEN = text("""
     ON CONFLICT DO NOTHING
 """)
 
-# Events that were given a number but no delivery: their spec has no ALWAYS store, or something is wrong.
+# Events that were given a number and lack the delivery to one of their spec's ALWAYS stores. The default spec is registered
+# nowhere.
 _UNDELIVERED = text("""
-    SELECT count(*) FROM learning.conversation_event e
-    JOIN learning.machine_spec s ON s.tenant = e.tenant AND s.hash = e.spec_hash
-    WHERE e.accepted_no IS NOT NULL AND e.accepted_at > now() - interval '1 day'
-      AND jsonb_path_exists(s.spec, '$.stores.* ? (@.mode == "ALWAYS")')
-      AND NOT EXISTS (SELECT FROM learning.delivery d WHERE d.tenant = e.tenant AND d.event_id = e.id)
+    SELECT count(DISTINCT (e.tenant, e.id)) FROM learning.conversation_event e
+    LEFT JOIN learning.machine_spec s ON s.tenant = e.tenant AND s.hash = e.spec_hash
+    CROSS JOIN LATERAL jsonb_each(
+        coalesce(s.spec, CASE WHEN e.spec_hash = :default_hash THEN cast(:default_spec AS jsonb) END) -> 'stores') AS store
+    WHERE e.accepted_no IS NOT NULL AND e.accepted_at > now() - interval '1 day' AND store.value ->> 'mode' = 'ALWAYS'
+      AND NOT EXISTS (
+          SELECT FROM learning.delivery d WHERE d.tenant = e.tenant AND d.event_id = e.id AND d.store = store.key)
 """)
 
 _UNPREPARED = text("""
@@ -41,12 +47,15 @@ _GAPS = text("""
 """)
 
 
+_DEFAULT = {"default_hash": DEFAULT_HASH, "default_spec": DEFAULT_SPEC.to_json().decode()}
+
+
 def reconcile(session: Session) -> dict[str, int]:
     """Mailboxes reopened, events without deliveries, events still unprepared, numbers missing. As the dispatcher."""
     reopened: Any = session.execute(_REOPEN)
     return {
         "mailboxes_reopened": int(reopened.rowcount),
-        "events_without_delivery": int(session.scalar(_UNDELIVERED) or 0),
+        "events_without_delivery": int(session.scalar(_UNDELIVERED, _DEFAULT) or 0),
         "events_unprepared": int(session.scalar(_UNPREPARED) or 0),
         "numbers_missing": int(session.scalar(_GAPS) or 0),
     }

@@ -3,6 +3,7 @@
 from learning_schemas.patch import SessionPatch, Statement, Steps, session_patch_model
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import StoreSpec
+from learning_stores.grounding import storable
 from learning_stores.operations import Operation, Operations, Put
 from learning_stores.prompts import Prompt, load_prompt
 from learning_stores.store import Grounds, Known
@@ -36,7 +37,7 @@ class SessionContextStore:
             if part is None:
                 continue
             steps = (
-                [step for raw in part.steps[:MAX_STEPS] if (step := " ".join(raw.split()))]
+                [step for raw in part.steps[:MAX_STEPS] if (step := " ".join(storable(raw).split()))]
                 if isinstance(part, Steps)
                 else []
             )

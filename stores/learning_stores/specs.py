@@ -64,7 +64,5 @@ class SpecCache:
             read = {(tenant, hash_): MachineSpec.from_json(body) for tenant, hash_, body in rows}
             own = session.info.get(_REGISTERED, ())
             self._specs.update({key: spec for key, spec in read.items() if key not in own})
-        found = {
-            key: DEFAULT_SPEC if key[1] == DEFAULT_HASH else self._specs.get(key) or read.get(key) for key in keys
-        }
+        found = {key: DEFAULT_SPEC if key[1] == DEFAULT_HASH else self._specs.get(key) or read.get(key) for key in keys}
         return {key: spec for key, spec in found.items() if spec is not None}

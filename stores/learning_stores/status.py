@@ -16,7 +16,7 @@ _BACKLOG = text("""
                 WHEN m.due_at > now() THEN 'debounce'
                 WHEN d.attempts > 0 THEN 'retry'
                 ELSE 'due' END AS reason,
-           count(*) AS events, count(DISTINCT (d.tenant, d.scope)) AS mailboxes, min(d.accepted_at) AS oldest,
+           count(*) AS events, count(DISTINCT m.id) AS mailboxes, min(d.accepted_at) AS oldest,
            max(CASE WHEN m.not_before > now() THEN m.wait_note END) AS note
     FROM learning.delivery d
     LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope
@@ -80,7 +80,7 @@ def status(session: Session) -> dict[str, Any]:
 _EVENT = text("""
     SELECT tenant, id, user_id, session_id, occurred_at, accepted_at, via, spec_hash, jsonb_array_length(messages) AS messages,
            shown_before, body_bytes, accepted_no, producer, seq, end_of_session
-    FROM learning.conversation_event WHERE id = :id AND (:tenant IS NULL OR tenant = :tenant)
+    FROM learning.conversation_event WHERE id = :id AND (cast(:tenant AS text) IS NULL OR tenant = :tenant)
 """)
 
 _DELIVERIES = text("""
@@ -104,7 +104,7 @@ _CALLS = text("""
 
 _REJECTIONS = text("""
     SELECT rejected_at, stream, field, reason, tenant FROM learning.rejected_event
-    WHERE event_id = :id AND (:tenant IS NULL OR tenant = :tenant) ORDER BY id DESC LIMIT 1
+    WHERE event_id = :id AND (cast(:tenant AS text) IS NULL OR tenant = :tenant) ORDER BY id DESC LIMIT 1
 """)
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import StoreSpec
-from learning_stores.grounding import quote_holds
+from learning_stores.grounding import quote_holds, storable
 from learning_stores.operations import MAX_CONTENT, Citation, Learning, Operations
 from learning_stores.prompts import Prompt
 from learning_stores.window import Window, WindowMessage
@@ -60,7 +60,7 @@ class Grounds:
         elif not quote_holds(quote, message.text):
             self.dropped["quote not in the message"] += 1
         else:
-            return (self._citation(message, quote.strip()),)
+            return (self._citation(message, storable(quote).strip()),)
         return None
 
     def named(self, labels: Iterable[str]) -> tuple[Citation, ...] | None:
@@ -73,7 +73,7 @@ class Grounds:
 
     def content(self, text: str) -> str | None:
         """A statement on one line; None (and counted) where it is empty or too long."""
-        stated = " ".join(text.replace("\x00", "").split())
+        stated = " ".join(storable(text).split())
         if not stated:
             self.dropped["empty"] += 1
         elif len(stated) > MAX_CONTENT:

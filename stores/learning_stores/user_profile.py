@@ -9,7 +9,7 @@ from learning_schemas.profile import import_schema
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import StoreSpec
 from learning_schemas.strict import from_strict
-from learning_stores.grounding import content_key
+from learning_stores.grounding import content_key, storable
 from learning_stores.operations import Operation, Operations, Put, Retire
 from learning_stores.prompts import Prompt, load_prompt
 from learning_stores.store import Grounds, Known
@@ -55,7 +55,7 @@ class UserProfileStore:
             citations = grounds.quoted(field.message, field.quote, role="user")
             if citations is None:
                 continue
-            value = from_strict(field.value, field_schema)
+            value = from_strict(storable(field.value), field_schema)
             try:
                 value = _validated(name, value, field_schema, spec.schema_import)
             except ValueError:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+import traceback
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from celery.exceptions import Retry
 from celery.signals import setup_logging, worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
 
+from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
 from learning_stores.reconcile import reconcile as reconcile_ledger
 from learning_stores.registry import STORES
@@ -42,8 +44,16 @@ class DeliveryDead(Exception):
         super().__init__(*dead)
 
 
+class MailboxWaits(Exception):
+    """A mailbox is paused: which, why, and the note of what it waits for. Nothing is sent again; the pump nudges it later."""
+
+
 class StorageFailed(Exception):
     """The database did not do what was asked; the mailbox is taken up again when its lease ends."""
+
+
+class ExtractionFailed(Exception):
+    """A fault of the worker: the kind of error and where. The mailbox is taken up again when its lease ends."""
 
 
 @setup_logging.connect
@@ -91,10 +101,17 @@ def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
     except (SQLAlchemyError, psycopg.Error) as error:
         # The driver's message can repeat a row's values: only its type goes where operators see it.
         raise StorageFailed(type(getattr(error, "orig", None) or error).__name__) from None
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Nor is any other error's message: it can repeat what was said.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ExtractionFailed(f"{type(error).__name__} at {where.filename}:{where.lineno}") from None
     if report.dead:
         raise DeliveryDead(*(f"{event_id}: {reason}" for event_id, reason in report.dead))
     if report.outcome == "waiting":
-        raise Retry(f"mailbox {mailbox_id} waits: {report.reason} ({report.wait})")
+        told = f"mailbox {mailbox_id} waits: {report.reason} ({report.wait})"
+        raise Retry(told, exc=MailboxWaits(told))  # the one for the log, the other for Flower
     return report.as_result()
 
 

@@ -85,6 +85,8 @@ class Dispatcher:
         self._stop = threading.Event()
         self._new_mail = threading.Event()
         self._held: dict[int, int] = {}
+        self._given_up: dict[int, int] = {}  # leases to give back, where they are still ours
+        self._inherited: set[int] = set()  # held, with what is pending there still to be taken over
         self._unfinished: list[Entry] = []  # read, and not written yet
         self._leased_at = self._prepared_at = -PREPARE_EVERY - LEASE_EVERY
 
@@ -115,10 +117,14 @@ class Dispatcher:
                 pause = 0.1
             except ShardLost as error:
                 logger.warning("shard lost", shards=str(error))
-                self._held, self._unfinished, self._leased_at = {}, [], -LEASE_EVERY
+                self._given_up, self._held = self._held, {}
+                self._unfinished, self._inherited, self._leased_at = [], set(), -LEASE_EVERY
             except _TROUBLE as error:
                 cause = type(getattr(error, "orig", None) or error).__name__
                 logger.warning("waiting for a server", loop=name, cause=cause, seconds=pause)
+                if name == "intake":
+                    # An answer can have been lost on its way: what Redis gave us and is not acknowledged is read again.
+                    self._unfinished, self._inherited = [], set(self._held)
                 self._stop.wait(pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
@@ -129,6 +135,10 @@ class Dispatcher:
             self._stop.wait(LEASE_EVERY / 5)
             self._leased_at = -LEASE_EVERY
             return
+        while self._inherited:
+            shard = min(self._inherited)
+            self._unfinished += self._intake.take_over(shard)
+            self._inherited.discard(shard)
         if not self._unfinished:
             self._unfinished = self._intake.read(list(self._held))
         if self._unfinished:
@@ -142,6 +152,9 @@ class Dispatcher:
 
     def _lease_shards(self) -> None:
         began = time.monotonic()
+        if self._given_up:
+            self._database.run(None, give_up_shards, self._given_up)
+            self._given_up = {}
         kept = self._database.run(None, extend_shards, self._held) if self._held else set()
         if lost := set(self._held) - kept:
             raise ShardLost(str(sorted(lost)))
@@ -149,10 +162,9 @@ class Dispatcher:
         taken = self._database.run(None, take_shards, self.owner, sorted(free)) if free else {}
         self._leased_at = began
         self._held |= taken
-        for shard in sorted(taken):
-            self._unfinished += self._intake.take_over(shard)
+        self._inherited |= set(taken)
         if taken:
-            logger.info("shards taken", shards=sorted(taken), pending=len(self._unfinished))
+            logger.info("shards taken", shards=sorted(taken))
 
     def _pump_turn(self) -> None:
         if not self._pump.tick():
@@ -192,7 +204,14 @@ def main() -> None:
     """Run a dispatcher until SIGTERM or SIGINT."""
     configure_logging()
     dispatcher = Dispatcher(app, ServiceSettings.load())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: dispatcher.stop())
+    # Waited for in a thread: a handler would run in the middle of a loop, which may hold the very lock that `stop` takes.
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def stop_on_signal() -> None:
+        signal.sigwait(numbers)
+        dispatcher.stop()
+
+    threading.Thread(target=stop_on_signal, name="signals", daemon=True).start()
     logger.info("dispatcher started", owner=dispatcher.owner)
     dispatcher.run()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.ids import uuid7
@@ -27,9 +27,10 @@ from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window, load_window
 from learning_workers.calls import CallContext, record_call
 from learning_workers.heartbeat import Heartbeat
-from learning_workers.model_client import ModelClient, Reply
+from learning_workers.model_client import ModelClient, Question, Reply
 from learning_workers.models import Catalogue, Model
 from learning_workers.outcomes import AnswerFailure, CutOff, InvalidOutput, Misconfigured, ModelFailure, ProviderFailure
+from learning_workers.pace import Pace
 from learning_workers.question import label_known, make_question
 
 logger = structlog.get_logger("learning.worker")
@@ -42,7 +43,6 @@ COMMIT_TRIES = 5
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 2.0, 900.0
 CONFIGURATION_SECONDS = 60.0
 """Between two tries where somebody has to change the configuration."""
-MIN_BUDGET = 100
 
 
 @dataclass(kw_only=True)
@@ -92,15 +92,6 @@ class _Dead(Exception):
         self.reason = reason
 
 
-@dataclass(kw_only=True)
-class _Pace:
-    """How much the next window may hold, after answers that were of no use."""
-
-    budget: int
-    events: int | None = None
-    alone: int = 0  # so many events are still to be read one by one
-
-
 class Extractor:
     """The work of one worker process on the mailboxes of one store."""
 
@@ -144,20 +135,37 @@ class Extractor:
                 self._database.run(tenant, mailbox.wait, held, wait.reason, wait.note, wait.seconds, wait.failures)
                 log.warning("mailbox waits", reason=wait.reason, note=wait.note, seconds=round(wait.seconds, 1))
                 report.outcome, report.reason, report.wait = "waiting", wait.reason, wait.note
+            except (SQLAlchemyError, psycopg.Error) as error:
+                self._give_back(held, error)
+                raise
         log.info("task done", outcome=report.outcome, windows=report.windows, events=report.events)
         return report
 
+    def _give_back(self, held: Claim, error: Exception) -> None:
+        """Pause the mailbox where the database failed, so that this does not count as a crash of its events."""
+        cause = type(getattr(error, "orig", None) or error).__name__
+        try:
+            self._database.run(
+                held.tenant, mailbox.wait, held, "retry", cause, _backoff(held.failures), held.failures + 1
+            )
+        except (SQLAlchemyError, psycopg.Error):
+            logger.warning("the lease runs out by itself", mailbox_id=held.mailbox_id, cause=cause)
+
     def _windows(self, held: Claim, report: Report, stopping: Callable[[], bool]) -> None:
-        pace = _Pace(budget=self._settings.window_tokens)
+        pace = Pace(self._settings.window_tokens)
+
+        def keep() -> bool:
+            """Whether to go on after this window; asked when the model has answered, which can take long."""
+            return report.windows + 1 < MAX_WINDOWS + pace.alone and not stopping()
+
         go_on = True
         while go_on:
-            current = replace(held, window_limit=_least(held.window_limit, pace.events, 1 if pace.alone else None))
+            current = replace(held, window_limit=pace.limit(held.window_limit))
             window = self._database.run(held.tenant, load_window, current, pace.budget)
             if window is None:
                 # Settled by others, or forgotten: nothing is left to hold on to.
                 self._database.run(held.tenant, settle_without_extraction, held, [], keep=False, at_once=False)
                 return
-            keep = report.windows + 1 < MAX_WINDOWS + pace.alone and not stopping()
             try:
                 if held.crashes_alone >= CRASHES_ALONE and report.windows == 0:
                     raise _Dead("crashes")
@@ -167,19 +175,21 @@ class Extractor:
                 report.events += len(window.deliveries)
                 report.changes.update(committed.changes)
                 report.outcome = "extracted" if report.changes else committed.outcome
-                pace.alone = max(0, pace.alone - 1)
+                pace.done(event_over=window.deliveries[-1].next_message is None)
             except CutOff as failure:
-                if not _slower(pace, window):
-                    go_on = self._bury(held, window, report, failure.outcome, failure.note, keep=keep)
+                if not pace.slower(window):
+                    go_on = self._bury(held, window, report, failure.outcome, failure.note, keep=keep())
+                    pace.done(event_over=True)
             except AnswerFailure as failure:
                 if len(window.deliveries) == 1:
-                    go_on = self._bury(held, window, report, failure.outcome, failure.note, keep=keep)
+                    go_on = self._bury(held, window, report, failure.outcome, failure.note, keep=keep())
+                    pace.done(event_over=True)
                 else:
                     pace.alone = len(window.deliveries)
             except _Dead as dead:
-                go_on = self._bury(held, window, report, dead.reason, dead.reason, keep=keep)
+                go_on = self._bury(held, window, report, dead.reason, dead.reason, keep=keep())
 
-    def _extract(self, held: Claim, window: Window, report: Report, *, keep: bool) -> Committed:
+    def _extract(self, held: Claim, window: Window, report: Report, *, keep: Callable[[], bool]) -> Committed:
         spec = self._spec(held, window)
         store_spec = spec.stores[self.store.name]
         model = self._model(store_spec, spec)
@@ -208,7 +218,7 @@ class Extractor:
             started_at=started,
             note=note,
         )
-        return self._commit(held, extraction, keep=keep)
+        return self._commit(held, extraction, keep=keep())
 
     def _spec(self, held: Claim, window: Window) -> MachineSpec:
         key = (held.tenant, window.spec_hash)
@@ -229,7 +239,7 @@ class Extractor:
         failure: ModelFailure | None = None
         for _ in range(2):
             mistake = failure.note if failure is not None else None
-            reply = self._client.ask(make_question(self.store, spec, context.asked, known, window, mistake))
+            reply = self._client.ask(self._question(context, spec, known, window, mistake))
             report.model_calls += 1
             self._database.run(context.held.tenant, record_call, context, reply, self._catalogue)
             failure = reply.failure
@@ -241,6 +251,16 @@ class Extractor:
                 raise failure
         assert failure is not None
         raise failure
+
+    def _question(
+        self, context: CallContext, spec: StoreSpec, known: Known, window: Window, mistake: str | None
+    ) -> Question:
+        try:
+            return make_question(self.store, spec, context.asked, known, window, mistake)
+        except (ConfigurationError, TypeError, KeyError, AttributeError) as error:
+            # A spec from a producer in another language: nothing that a worker can answer.
+            note = f"its schema for {self.store.name} cannot be used ({type(error).__name__})"
+            raise _Wait("waiting for spec", note, CONFIGURATION_SECONDS) from None
 
     def _grounded(self, reply: Reply, window: Window, known: Known, spec: StoreSpec) -> Operations:
         try:
@@ -259,6 +279,8 @@ class Extractor:
                 if not left:
                     raise
             except DBAPIError as error:
+                if isinstance(error.orig, (psycopg.DataError, psycopg.IntegrityError)):
+                    raise InvalidOutput(f"the database refuses it ({type(error.orig).__name__})") from None
                 if not left or not isinstance(
                     error.orig, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
                 ):
@@ -281,20 +303,10 @@ class Extractor:
         return go_on
 
 
-def _least(*limits: int | None) -> int | None:
-    given = [limit for limit in limits if limit is not None]
-    return min(given) if given else None
-
-
-def _slower(pace: _Pace, window: Window) -> bool:
-    """Halve what the next window holds: its events, then the messages of one event. False where it holds one message."""
-    if len(window.deliveries) > 1:
-        pace.events = len(window.deliveries) // 2
-    elif len(window.by_label) > 1 and pace.budget > MIN_BUDGET:
-        pace.events, pace.budget = 1, max(MIN_BUDGET, pace.budget // 2)
-    else:
-        return False
-    return True
+def _backoff(failures: int) -> float:
+    """Seconds, exponential, with jitter."""
+    ceiling = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(failures, 16))
+    return float(ceiling * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
 
 def _waiting(failure: ProviderFailure, failures: int) -> _Wait:
@@ -303,6 +315,5 @@ def _waiting(failure: ProviderFailure, failures: int) -> _Wait:
         return _Wait("provider", failure.note, CONFIGURATION_SECONDS, failures + 1)
     seconds = failure.retry_after
     if seconds is None:
-        ceiling = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(failures, 16))
-        seconds = ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        seconds = _backoff(failures)
     return _Wait("provider", failure.note, min(max(seconds, 0.1), MAX_BACKOFF_SECONDS), failures + 1)

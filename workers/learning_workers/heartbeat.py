@@ -21,7 +21,7 @@ class Heartbeat:
         self._database = database
         self._held: dict[int, Claim] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -38,8 +38,14 @@ class Heartbeat:
             with self._lock:
                 self._held.pop(held.token, None)
 
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def _run(self) -> None:
-        while not self._wake.wait(HEARTBEAT_SECONDS):
+        while not self._stop.wait(HEARTBEAT_SECONDS):
             with self._lock:
                 held = list(self._held.values())
             for each in held:

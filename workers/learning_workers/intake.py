@@ -116,6 +116,10 @@ class Intake:
 
     def _write(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
         incoming, carried, rejections = self._parse(entries)
+        if (again := _reused_within(incoming)) is not None:
+            # Verdicts are by id: two bodies under one id go in one after the other.
+            at = entries.index(again)
+            return self._write(entries[:at], tokens) + self._write(entries[at:], tokens)
         try:
             accepted = self._commit(entries, incoming, carried, rejections, tokens)
         except Interference:
@@ -176,7 +180,7 @@ class Intake:
                 verdicts.update(accept(session, batch, carried, self._specs, self._settings.shards))
             for entry, each in incoming:
                 if (told := _REFUSALS.get(verdicts[each.key])) is not None:
-                    rejected.append(_rejection(entry, each.event, "id", told))
+                    rejected.append(_rejection(entry, each.event, told.partition(":")[0], told))
             reject(session, rejected)
             for rejection in rejected:
                 logger.warning(
@@ -227,6 +231,15 @@ def _check(event: ConversationCompleted, shard: int, shards: int, oldest: dateti
             f"belongs into {stream_name(right)}, not {stream_name(shard)}",
             f"Use {shards} shards on producers and dispatchers (LEARNING_SHARDS)",
         )
+
+
+def _reused_within(incoming: Sequence[tuple[Entry, Incoming]]) -> Entry | None:
+    """The first entry whose id the batch has already used for another body."""
+    bodies: dict[EventKey, bytes] = {}
+    for entry, each in incoming:
+        if bodies.setdefault(each.key, each.body_hash) != each.body_hash:
+            return entry
+    return None
 
 
 def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, MachineSpec]) -> None:

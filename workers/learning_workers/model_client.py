@@ -6,6 +6,7 @@ the mailbox's business.
 """
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CODE = re.compile(r"[\w.:-]{1,64}")
 _SPLIT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
 _CONTENT_CODES = frozenset({"invalid_prompt", "content_policy_violation", "content_filter"})
 
@@ -85,11 +87,29 @@ class ModelClient:
         self._deadline = deadline
         self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def ask(self, question: Question) -> Reply:
         """Ask once. Never raises for what the provider does; takes the deadline at most."""
         return self._run(self._ask(question))
+
+    def close(self) -> None:
+        """Close the connections and end the loop. The client can be used again; it then begins anew."""
+        with self._lock:
+            loop, thread, clients = self._loop, self._thread, list(self._clients.values())
+            self._loop, self._thread, self._clients = None, None, {}
+        if loop is None or thread is None:
+            return
+
+        async def close_all() -> None:
+            for client in clients:
+                await client.close()
+
+        asyncio.run_coroutine_threadsafe(close_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
     async def _ask(self, question: Question) -> Reply:
         began = time.monotonic()
@@ -116,6 +136,9 @@ class ModelClient:
             failure = InvalidOutput(_where(error))
         except ModelFailure as error:
             failure = error
+        except (AttributeError, TypeError, LookupError, ValueError):
+            # A 200 that is no response object, such as a proxy's page: nothing that an event could be blamed for.
+            failure = ServerFailed("an answer of another form")
         return Reply(
             patch=patch, failure=failure, model=answer.model, usage=answer.usage, seconds=time.monotonic() - began
         )
@@ -138,7 +161,8 @@ class ModelClient:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="model-calls", daemon=True).start()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="model-calls", daemon=True)
+                self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
@@ -164,9 +188,11 @@ async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
     )
     usage = Usage()
     if response.usage is not None:
+        # Servers other than OpenAI's leave the details out.
+        details = getattr(response.usage, "input_tokens_details", None)
         usage = Usage(
             input=response.usage.input_tokens,
-            cached=response.usage.input_tokens_details.cached_tokens,
+            cached=getattr(details, "cached_tokens", None),
             output=response.usage.output_tokens,
         )
     failure: ModelFailure | None = None
@@ -217,7 +243,9 @@ async def _chat(client: "AsyncOpenAI", question: Question) -> _Answer:
 
 def _of_status(error: openai.APIStatusError) -> ModelFailure:
     """A failure for an HTTP status. The body's message is left out: servers repeat the question in it."""
-    code = error.code or error.type or ""
+    code = str(error.code or error.type or "")
+    if not _CODE.fullmatch(code):
+        code = ""  # a code is one word; what is longer could be text
     told = f"HTTP {error.status_code}{f' {code}' if code else ''}"
     if error.status_code == 429 or error.status_code >= 500:
         kind = RateLimited if error.status_code == 429 else ServerFailed
@@ -235,9 +263,11 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     headers = error.response.headers
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) / unit
+            seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
+        if seconds >= 0:
+            return seconds
     return None
 
 

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -70,21 +70,36 @@ class Catalogue:
         return os.environ.get(model.key_variable) or None
 
 
+class _File(BaseModel):
+    """The models file before the defaults are filled in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]]
+
+
+class _Models(BaseModel):
+    """The models file after that."""
+
+    models: dict[str, Model]
+
+
 def load_catalogue(settings: ServiceSettings) -> Catalogue:
     """Read the models file. Raises `ConfigurationError` that names what is wrong in it."""
     path = settings.models_file or _SHIPPED
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        defaults = document.get("defaults", {})
-        models = {
-            name: Model(**{**defaults, **values, "name": name}) for name, values in document.get("models", {}).items()
-        }
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             "LEARNING_MODELS_FILE", f"{path} cannot be read ({error})", "Name a TOML file"
         ) from None
+    try:
+        file = _File.model_validate(document)
+        filled = {name: {**file.defaults, **values, "name": name} for name, values in file.models.items()}
+        models = _Models.model_validate({"models": filled}).models
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = f"{path.name}: models.{error.title}.{'.'.join(str(part) for part in first['loc'])}"
-        raise ConfigurationError(field, first["msg"], "The models.toml that is shipped shows the form") from None
+        place = f"{path.name}: {'.'.join(str(part) for part in first['loc'])}"
+        raise ConfigurationError(place, first["msg"], "The models.toml that is shipped shows the form") from None
     return Catalogue(models, settings)

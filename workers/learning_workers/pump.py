@@ -7,7 +7,6 @@ from celery import Celery
 
 from learning_stores import mailbox
 from learning_stores.database import Database
-from learning_stores.mailbox import Nudge
 from learning_workers.queues import queue_name, task_name
 
 logger = structlog.get_logger("learning.pump")
@@ -34,18 +33,19 @@ class Pump:
                     None, mailbox.postpone_store, store, "waiting for store", note, WAIT_FOR_STORE_SECONDS
                 )
                 continue
-            room = self._bound - self._database.run(None, mailbox.outstanding, store)
-            nudges = self._database.run(None, mailbox.take_due, store, room) if room > 0 else []
-            if nudges:
-                sent += self._send(store, nudges)
+            sent += self._nudge(store)
         return sent
 
-    def _send(self, store: str, nudges: list[Nudge]) -> int:
-        """After the commit that marked them; one that is lost here is due again when its nudge has run out."""
+    def _nudge(self, store: str) -> int:
+        """Mark what is due, and after that commit send the nudges; one that is lost falls due again when it has run out."""
+        room = self._bound - self._database.run(None, mailbox.outstanding, store)
+        if room <= 0:
+            return 0
         with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
             # With no worker, nudges would pile up in the queue while their mailboxes fall due again and again.
-            room = self._bound - _waiting(producer, queue_name(store))
-            for nudge in nudges[: max(room, 0)]:
+            room = min(room, self._bound - _waiting(producer, queue_name(store)))
+            nudges = self._database.run(None, mailbox.take_due, store, room) if room > 0 else []
+            for nudge in nudges:
                 self._app.send_task(
                     task_name(store),
                     args=(nudge.mailbox_id, nudge.tenant),
@@ -53,7 +53,7 @@ class Pump:
                     producer=producer,
                     retry=False,
                 )
-        return len(nudges[: max(room, 0)])
+        return len(nudges)
 
 
 def _waiting(producer: Any, queue: str) -> int:

@@ -57,8 +57,6 @@ def _known(label: str, learning: Learning) -> dict[str, Any]:
     line: dict[str, Any] = {"id": label, "kind": learning.kind}
     if "name" in learning.data:
         line |= {"name": learning.data["name"], "text": _told(learning.data.get("value"))}
-    elif "steps" in learning.data:
-        line["steps"] = learning.data["steps"]
     else:
         line["text"] = learning.content
     return line

@@ -68,10 +68,10 @@ _FICTION = re.compile(
     r"what\s+if|for\s+the\s+sake\s+of)\b",
     re.IGNORECASE,
 )
-_UNREAL = re.compile(
+UNREAL = re.compile(
     r"\b(?:if|unless|wish|imagine|pretend|suppose|whether|in\s+case|as\s+though|dream(?:ed|t)?)\b", re.IGNORECASE
 )
-_REPORTED = re.compile(
+REPORTED = re.compile(
     r"\b(?!i\b|i've\b|we\b)[\w']+\s+(?:(?:also|just|once|always|still|even|has|have"
     r"|had)\s+)?(?:says?|said|saying|tells?|told|thinks?|thought|"
     r"claims?|claimed|believes?|believed|insists?|insisted|heard|writes|wrote|mentioned|jokes?"
@@ -114,33 +114,51 @@ class Clause:
         return _GOES_ON.match(self.tail) is not None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """A sentence, folded, with what is not its writer's own words masked by NUL; and where it stands in the message."""
+
+    text: str
+    start: int
+    end: int
+
+
 def fold(text: str) -> str:
     """Curly quotes made straight, one character for one, so that offsets stay true."""
     return text.translate(_FOLD)
 
 
-def clauses(message: str) -> list[Clause]:
-    """The plain first-person material of a message, in its order."""
+def plain_sentences(message: str) -> list[Sentence]:
+    """The sentences in which a message speaks for itself: without code, quotations, tasks, fiction and instructions."""
     text = fold(message)
     if _INSTRUCTS.search(text):
         return []
     text = _QUOTED.sub(_unquote, _HIDDEN.sub(lambda found: _MASK * len(found[0]), text))
-    result: list[Clause] = []
-    before = ""
+    result: list[Sentence] = []
     for start, end in _sentences(text):
         sentence = text[start:end]
         if len(sentence) > _LONGEST:
             continue
-        opening = _strip_openers(sentence)
+        opening = strip_openers(sentence)
         if _FICTION.match(sentence, opening):
             break
         if _TASK.match(sentence, opening):
             if _TASK_GOES_ON.search(sentence):
                 break
             continue
+        result.append(Sentence(text=sentence, start=start, end=end))
+    return result
+
+
+def clauses(message: str) -> list[Clause]:
+    """The plain first-person material of a message, in its order."""
+    result: list[Clause] = []
+    before = ""
+    for spoken in plain_sentences(message):
+        sentence, start, end = spoken.text, spoken.start, spoken.end
         parts = _parts(sentence)
         for number, (left, right) in enumerate(parts):
-            begin = left + _strip_openers(sentence[left:right])
+            begin = left + strip_openers(sentence[left:right])
             words = sentence[begin:right].rstrip(" .!?…,")
             # Only after "and" or "but": a bare "like" or "love" after a comma is mostly no verb of the writer's.
             inherits = _JOINED.match(sentence, left) and _BARE_VERB.match(words) and _FIRST_PERSON.match(before)
@@ -193,7 +211,8 @@ def _parts(sentence: str) -> list[tuple[int, int]]:
     return parts
 
 
-def _strip_openers(text: str) -> int:
+def strip_openers(text: str) -> int:
+    """Where a sentence begins after its greetings and conjunctions."""
     position = len(text) - len(text.lstrip())
     while (found := _OPENER.match(text, position)) and found.end() > position:
         position = found.end()
@@ -202,12 +221,12 @@ def _strip_openers(text: str) -> int:
 
 
 def _stripped(text: str) -> str:
-    return text[_strip_openers(text) :]
+    return text[strip_openers(text) :]
 
 
 def _plain(sentence: str, left: int, right: int, later: list[str]) -> bool:
     front, rest = sentence[:left], sentence[right:]
-    if _UNREAL.search(front) or _REPORTED.search(front) or _TAKEN_BACK.search(rest):
+    if UNREAL.search(front) or REPORTED.search(front) or _TAKEN_BACK.search(rest):
         return False
     if sentence.rstrip().endswith("?"):
         # "I live in Oslo, can you …?" states before it asks; "I live in Oslo, right?" does not.

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import date, datetime
 
 _BLOCKS = re.compile(r"(?:<known>(?P<known>[^<>]*)</known>\s*)?<transcript>(?P<transcript>[^<>]*)</transcript>")
 _ROLES = frozenset({"user", "assistant", "tool", "system", "developer"})
@@ -10,12 +11,16 @@ _ROLES = frozenset({"user", "assistant", "tool", "system", "developer"})
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A live learning that the request lists; `name` is a field's name."""
+    """A live learning that the request lists; `name` is a field's or property's name, the rest is of entities and insights."""
 
     id: str
     kind: str
     text: str
     name: str | None = None
+    entity: str = ""
+    type: str = ""
+    relation: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,7 @@ class Line:
     text: str
     name: str | None = None
     earlier: bool = False
+    at: date | None = None  # the day on which it was said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,10 @@ def _known(record: dict[str, object]) -> Known:
         kind=_text(record, "kind"),
         text=_text(record, "text"),
         name=name if isinstance(name, str) else None,
+        entity=_optional(record, "entity"),
+        type=_optional(record, "type"),
+        relation=_optional(record, "relation"),
+        target=_optional(record, "target"),
     )
 
 
@@ -86,7 +96,22 @@ def _line(record: dict[str, object]) -> Line:
         text=_text(record, "text"),
         name=name if isinstance(name, str) else None,
         earlier=record.get("earlier") is True,
+        at=_day(record.get("at")),
     )
+
+
+def _day(at: object) -> date | None:
+    if not isinstance(at, str):
+        return None
+    try:
+        return datetime.fromisoformat(at).date()
+    except ValueError:
+        return None
+
+
+def _optional(record: dict[str, object], key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _text(record: dict[str, object], key: str) -> str:

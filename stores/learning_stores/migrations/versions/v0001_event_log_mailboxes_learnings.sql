@@ -61,7 +61,8 @@ CREATE TABLE learning.conversation_event (
 );
 CREATE INDEX conversation_event_unprepared ON learning.conversation_event (shard, id) WHERE accepted_no IS NULL;
 CREATE INDEX conversation_event_overlay ON learning.conversation_event (tenant, subject) WHERE accepted_no IS NULL;
-CREATE INDEX conversation_event_session ON learning.conversation_event (tenant, subject, accepted_no);
+CREATE INDEX conversation_event_session ON learning.conversation_event (tenant, subject, session_id, accepted_no);
+CREATE INDEX conversation_event_accepted ON learning.conversation_event USING brin (accepted_at);
 
 CREATE TABLE learning.session_message (
     tenant     text    NOT NULL CHECK (tenant <> ''),
@@ -131,6 +132,7 @@ CREATE TABLE learning.mailbox (
     UNIQUE (tenant, store, scope)
 );
 CREATE INDEX mailbox_ready ON learning.mailbox (store, tenant, ready_at);
+CREATE INDEX mailbox_any_ready ON learning.mailbox (store, ready_at);  -- whether there is anything to walk the tenants for
 CREATE INDEX mailbox_outstanding ON learning.mailbox (store, nudged_until) WHERE nudged_until IS NOT NULL;
 
 CREATE TABLE learning.shard_lease (

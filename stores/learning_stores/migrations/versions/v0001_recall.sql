@@ -3,7 +3,8 @@
 --   learnings    live rows in stable order (session context, profile fields, then what was learned last first), as many as
 --                fit into p_characters
 --   omitted      how many did not fit
---   waiting      events of this user or session that are not extracted yet, newest first, with what the user said in them
+--   waiting      what the user said in events of this user or session that are not extracted yet, newest first: at most 50
+--                messages, each cut at 8,000 characters, of the newest events that together hold a MiB (of one at least)
 --   known        those of p_own (ids of events that the caller emitted) that have reached the event log
 --   pending      how many events wait
 --   processed_through   everything accepted before this moment is extracted
@@ -20,7 +21,8 @@ BEGIN
         WITH ranked AS (
             SELECT l.id, l.store, l.kind, l.content, l.data, l.valid_from, l.made_by,
                    row_number() OVER shown AS place,
-                   sum(length(l.content) + 24) OVER (shown ROWS UNBOUNDED PRECEDING) AS characters
+                   -- As rendered: one takes a quarter at most, and a line's own three characters.
+                   sum(least(length(l.content), p_characters / 4) + 3) OVER (shown ROWS UNBOUNDED PRECEDING) AS characters
             FROM learning.learning l
             WHERE l.tenant = p_tenant AND l.status = 'active' AND l.scope IN (p_user_scope, p_session_scope)
               AND l.store = ANY (p_stores)
@@ -47,15 +49,19 @@ BEGIN
             'omitted', (SELECT count(*) FROM ranked) - (SELECT count(*) FROM chosen),
             'waiting', coalesce((
                 SELECT json_agg(json_build_object('id', e.id, 'session_id', e.session_id, 'occurred_at', e.occurred_at,
-                                                  'said', e.said))
+                                                  'said', left(e.message ->> 'content', 8000)) ORDER BY e.place, e.message_no DESC)
                 FROM (
-                    SELECT v.id, v.session_id, v.occurred_at, (
-                               SELECT json_agg(m.message ->> 'content' ORDER BY m.place DESC)
-                               FROM jsonb_array_elements(v.messages) WITH ORDINALITY AS m (message, place)
-                               WHERE m.message ->> 'role' = 'user' AND m.place > v.shown_before) AS said
-                    FROM waiting w
-                    JOIN learning.conversation_event v ON v.tenant = p_tenant AND v.id = w.event_id
-                    ORDER BY v.accepted_no DESC NULLS FIRST, v.id DESC
+                    SELECT n.id, n.session_id, n.occurred_at, n.place, m.message, m.message_no
+                    FROM (
+                        SELECT v.id, v.session_id, v.occurred_at, v.messages, v.shown_before, row_number() OVER newest AS place,
+                               sum(v.body_bytes) OVER (newest ROWS UNBOUNDED PRECEDING) AS bytes
+                        FROM waiting w
+                        JOIN learning.conversation_event v ON v.tenant = p_tenant AND v.id = w.event_id
+                        WINDOW newest AS (ORDER BY v.accepted_no DESC NULLS FIRST, v.id DESC)) AS n
+                    CROSS JOIN LATERAL jsonb_array_elements(n.messages) WITH ORDINALITY AS m (message, message_no)
+                    WHERE n.place <= 50 AND (n.bytes <= 1048576 OR n.place = 1)
+                      AND m.message_no > n.shown_before AND m.message ->> 'role' = 'user'
+                    ORDER BY n.place, m.message_no DESC
                     LIMIT 50) AS e), '[]'),
             'known', coalesce((
                 SELECT json_agg(v.id) FROM learning.conversation_event v

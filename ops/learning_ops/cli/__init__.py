@@ -1,0 +1,49 @@
+"""The commands of `learning-machine`, one module each.
+
+Invariants: what a command prints for machines (`--json`) is all that is on stdout; what went wrong is one message on stderr,
+without a traceback and without a password, and the exit status is 1, or 2 for wrong usage or a missing extra. A command's
+own imports are made when it runs, so that `--help` costs nothing.
+"""
+
+import typer
+
+from learning_ops.cli.demo import register as register_demo
+from learning_ops.cli.dispatcher import register as register_dispatcher
+from learning_ops.cli.emit import register as register_emit
+from learning_ops.cli.failure import run_app
+from learning_ops.cli.migrate import register as register_migrate
+from learning_ops.cli.recall import register as register_recall
+from learning_ops.cli.schema import register as register_schema
+from learning_ops.cli.status import register as register_status
+from learning_ops.cli.trace import register as register_trace
+from learning_ops.cli.up import register as register_up
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="learning-machine",
+    help="Memory for AI agents: run it, feed it, look into it.\n\n"
+    "Start with [bold]learning-machine demo[/], then [bold]learning-machine up[/].",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _register in (
+    register_demo,
+    register_up,
+    register_migrate,
+    register_dispatcher,
+    register_emit,
+    register_recall,
+    register_status,
+    register_trace,
+    register_schema,
+):
+    _register(app)
+
+
+def run() -> int:
+    """Run the command that the arguments name; gives the exit status."""
+    return run_app(app)

@@ -1,0 +1,54 @@
+"""What commands print: JSON for machines on stdout, tables for people, and times that people read at a glance."""
+
+from datetime import datetime
+from typing import Any
+
+import typer
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value as JSON: times in ISO 8601, ids as text, numbers of the database as numbers."""
+    import json
+    from decimal import Decimal
+
+    from pydantic_core import to_jsonable_python
+
+    def numbers(inner: Any) -> Any:
+        if isinstance(inner, Decimal):
+            return float(inner)
+        if isinstance(inner, dict):
+            return {str(key): numbers(item) for key, item in inner.items()}
+        if isinstance(inner, (list, tuple)):
+            return [numbers(item) for item in inner]
+        return inner
+
+    typer.echo(json.dumps(to_jsonable_python(numbers(value)), indent=indent, ensure_ascii=False))
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """How long ago: 3 s, 4 min, 5 h, 6 d; a dash where there is no time."""
+    if since is None:
+        return "–"
+    seconds = max(0.0, (now - since).total_seconds())
+    for limit, unit, size in ((120, "s", 1), (7_200, "min", 60), (172_800, "h", 3_600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def span(seconds: float) -> str:
+    """A duration: 0.42 ms, 12 ms, 1.31 s."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+    return f"{seconds:.2f} s"
+
+
+def moment(when: datetime | None) -> str:
+    """A time to the millisecond, UTC; a dash where there is none."""
+    if when is None:
+        return "–"
+    from datetime import UTC
+
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

@@ -1,0 +1,77 @@
+"""`learning-machine recall`: what an agent's next prompt would be given."""
+
+from typing import Annotated, Any
+
+import typer
+
+from learning_ops.cli.option import Json, Tenant, examples, prose
+
+_SECONDS = 5.0  # an agent has half a second; here somebody waits who sees why
+
+
+def recall(
+    user: Annotated[str | None, typer.Option("--user", "-u", help="The user's id.")] = None,
+    session: Annotated[str | None, typer.Option("--session", "-s", help="The session's id.")] = None,
+    tenant: Tenant = "default",
+    max_tokens: Annotated[int, typer.Option(help="How much of it.")] = 1_000,
+    as_json: Json = False,
+) -> None:
+    """Show what is remembered of a user and of a session, as an agent gets it for its next prompt.
+
+    The text is on stdout; which model it came from and what still waits is on stderr.
+    """
+    from learning_ops.cli.failure import Failed, WrongUsage, place_of
+    from learning_ops.cli.output import print_json
+
+    if user is None and session is None:
+        raise WrongUsage("Say whose memory is meant: --user, --session, or both")
+    from learning_machine import LearningMachine, RecallFailed
+    from learning_stores.settings import AgentSettings
+
+    try:
+        with LearningMachine(tenant=tenant, recall_tokens=max_tokens, recall_deadline=_SECONDS) as machine:
+            result = machine.recall(user_id=user, session_id=session, on_error="raise")
+    except RecallFailed as error:
+        place = place_of(AgentSettings.load().database())
+        raise Failed(f"Postgres at {place} (LEARNING_DATABASE_URL): {error.cause}") from None
+    if as_json:
+        print_json(_as_dict(result))
+        return
+    if result.context:
+        typer.echo(result.context)
+    else:
+        typer.echo("Nothing is remembered, and nothing waits.", err=True)
+    for note in _notes(result):
+        typer.echo(note, err=True)
+
+
+def _as_dict(result: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from learning_ops.cli.offline_note import is_offline
+
+    shown = asdict(result)
+    del shown["known"]
+    return {**shown, "fields": result.fields, "memories": result.memories, "offline_rules": is_offline(result.models)}
+
+
+def _notes(result: Any) -> list[str]:
+    from learning_ops.cli.offline_note import OFFLINE_NOTE, is_offline
+
+    notes = [f"extracted by {', '.join(result.models)}"] if result.models else []
+    if is_offline(result.models):
+        notes.append(OFFLINE_NOTE)
+    if result.pending:
+        notes.append(
+            f"{result.pending} events are not extracted yet: `learning-machine status` says what they wait for"
+        )
+    if result.omitted:
+        notes.append(f"{result.omitted} learnings did not fit: --max-tokens gives more room")
+    return notes
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        help=prose(recall), epilog=examples("recall --user alex@example.com", "recall -u alex@example.com -s s1 --json")
+    )(recall)

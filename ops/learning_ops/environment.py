@@ -1,0 +1,24 @@
+"""What a child process is given of this one's environment: what a program needs to run, and no key and no address."""
+
+import os
+
+# fmt: off
+INHERITED = frozenset({
+    "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LOGNAME", "PATH",
+    "TMPDIR", "TZ", "USER",
+})
+# How a model on another machine is reached.
+OUTWARD = frozenset({
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+    "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE",
+})
+# fmt: on
+
+
+def environment(names: frozenset[str]) -> dict[str, str]:
+    """The variables of these names, and PYTHONPATH."""
+    kept = {name: value for name, value in os.environ.items() if name in names}
+    if path := os.environ.get("PYTHONPATH"):
+        # Where the user's own schemas may be imported from; relative to where the user is.
+        kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep) if part)
+    return kept

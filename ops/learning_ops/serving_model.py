@@ -1,0 +1,56 @@
+"""The model that a stack extracts with: rules on this machine, or OpenAI."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from learning_ops.offline import OFFLINE_MODEL_NAME
+
+ModelChoice = Literal["offline", "openai"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingModel:
+    """What extracts: its name, where what is said is sent, and how the workers are told. `key` is written nowhere."""
+
+    name: str
+    base_url: str
+    env: Mapping[str, str]
+    key: Mapping[str, str]
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether conversations stay on this machine."""
+        return self.name == OFFLINE_MODEL_NAME
+
+
+def offline_model(port: int, key: str) -> ServingModel:
+    """The offline model on a loopback port; `key` is one that was made for it."""
+    url = f"http://127.0.0.1:{port}/v1"
+    env = {"LEARNING_MODEL": OFFLINE_MODEL_NAME, "LEARNING_MODEL_BASE_URL": url, "LEARNING_MODEL_API_KEY": key}
+    return ServingModel(name=OFFLINE_MODEL_NAME, base_url=url, env=env, key={})
+
+
+def models_file() -> dict[str, str]:
+    """The variable that replaces the models file, where it is set; its path made absolute."""
+    path = os.environ.get("LEARNING_MODELS_FILE")
+    return {"LEARNING_MODELS_FILE": os.path.abspath(path)} if path else {}
+
+
+def openai_model(key: str | None) -> ServingModel:
+    """The deployment's default model as the models file has it. Raises ConfigurationError."""
+    from learning_schemas.errors import ConfigurationError
+    from learning_stores.settings import ServiceSettings
+    from learning_workers.models import load_catalogue
+
+    name = str(ServiceSettings.model_fields["model"].default)
+    path = models_file().get("LEARNING_MODELS_FILE")
+    plain = ServiceSettings.model_construct(models_file=Path(path) if path else None, model_base_url=None)
+    model = load_catalogue(plain).get(name)
+    if model is None:
+        raise ConfigurationError("LEARNING_MODELS_FILE", f"does not name {name}", "Add it to the file")
+    if not key:
+        raise ConfigurationError("OPENAI_API_KEY", "is not set", f"Set it, or start without --model openai ({name})")
+    return ServingModel(name=name, base_url=model.base_url, env={"LEARNING_MODEL": name}, key={model.key_variable: key})

@@ -1,0 +1,310 @@
+"""The whole system on one machine: embedded servers, model, dispatcher, workers, and on request curator and Flower.
+
+Invariants: every process is a child of this one and ends with it; either all of them run or none does; a child's
+environment holds what it needs and nothing else, so that no key and no other role's password reaches it.
+"""
+
+import http.client
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from learning_ops.embedded import DataDirectory, EmbeddedServices
+from learning_ops.environment import INHERITED, OUTWARD, environment
+from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
+from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
+
+DATABASE = "learning"
+FLOWER_USER = "operator"
+_THREADS = 16
+_SERVICE_SECONDS = 120.0
+_PORTS_TRIED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where everything is: the URLs of the three roles that log in, and of Redis; all with passwords."""
+
+    database_url: str
+    dispatcher_database_url: str
+    owner_database_url: str
+    redis_url: str
+
+    def env(self) -> dict[str, str]:
+        """As `LEARNING_*` variables."""
+        return {f"LEARNING_{name.upper()}": value for name, value in self.__dict__.items()}
+
+
+class Stack:
+    """Everything that turns emitted events into memory, on a data directory that the caller holds.
+
+    `openai_key` is needed with model "openai"; it goes to the workers' environment alone. `tell` hears what is started.
+    """
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        *,
+        model: ModelChoice = "offline",
+        openai_key: str | None = None,
+        operators: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.data = data
+        self.services = EmbeddedServices(data)
+        self._choice = model
+        self._openai_key = openai_key
+        self._operators = operators
+        self._tell = tell
+        self._children: list[ManagedProcess] = []
+        self._addresses: Addresses | None = None
+        self._model: ServingModel | None = None
+        self._run = data.folder(
+            "run"
+        )  # the children's working directory: no module and no .learning/env to be found in it
+
+    def start(self) -> None:
+        """Return when everything serves; after a failure nothing runs.
+
+        Raises ProcessError with the end of the log of what failed, MissingExtra, NoSystemUser, OSError.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        # What the next steps import takes longer than the servers' start; a thread does it meanwhile.
+        warm = threading.Thread(target=_import_ahead, name="imports", daemon=True)
+        warm.start()
+        if self._choice == "offline":
+            self._tell("offline model")
+            offline, port = self._on_port("offline-model", 0, self._offline)
+        self._tell("Postgres and Redis")
+        self.services.start()
+        self._addresses = self._migrated()
+        if self._choice == "offline":
+            port = self._until_served("offline-model", offline, port, "/healthz", self._offline)
+            self._model = offline_model(port, self.data.secret("offline-model"))
+        else:
+            self._model = openai_model(self._openai_key)
+        self._tell("dispatcher and workers")
+        waiting = [self._add(self._dispatcher())]
+        waiting += [self._add(self._worker(store)) for store in _stores()]
+        flower: tuple[ManagedProcess, int] | None = None
+        if self._operators:
+            waiting.append(self._add(self._curator()))
+            flower = self._on_port("flower", 5555, self._flower)
+        dispatcher, *workers = waiting
+        for worker in workers:
+            wait_until(partial(_says_ready, worker), _SERVICE_SECONDS, f"{worker.name} taking work", alive=[worker])
+        self._until_dispatching(dispatcher)
+        if flower is not None:
+            self.flower_port = self._until_served("flower", *flower, "/healthcheck", self._flower)
+
+    def stop(self) -> None:
+        """End everything and wait until it is gone: first who takes work, then what they work with."""
+        try:
+            with ThreadPoolExecutor(max_workers=max(1, len(self._children))) as pool:
+                # Each of these may take its time to finish what it has in hand.
+                list(pool.map(ManagedProcess.stop, self._children))
+        finally:
+            self.services.stop()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where everything is, once it serves."""
+        assert self._addresses is not None
+        return self._addresses
+
+    @property
+    def model(self) -> ServingModel:
+        """What extracts, once everything serves."""
+        assert self._model is not None
+        return self._model
+
+    @property
+    def children(self) -> Sequence[ManagedProcess]:
+        """The processes besides the two servers, in the order of their start."""
+        return tuple(self._children)
+
+    def env(self) -> dict[str, str]:
+        """What a process in another terminal has to know; no key that the user set."""
+        return {**self.addresses.env(), **self.model.env}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _migrated(self) -> Addresses:
+        from learning_ops.migration import migrate
+        from learning_stores.roles import APP, DISPATCHER
+
+        postgres = self.services.postgres
+        postgres.create_database(DATABASE)
+        urls = {role: postgres.url(DATABASE, role, self.data.secret(role)) for role in (APP, DISPATCHER)}
+        migrate(postgres.url(DATABASE), urls)
+        return Addresses(
+            database_url=urls[APP],
+            dispatcher_database_url=urls[DISPATCHER],
+            owner_database_url=postgres.url(DATABASE),
+            redis_url=self.services.redis.url,
+        )
+
+    def _process(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str], *, inherited: frozenset[str] = INHERITED
+    ) -> ManagedProcess:
+        return ManagedProcess(
+            name,
+            [sys.executable, "-P", *argv],  # -P: the working directory is no place to import from
+            env={**environment(inherited), **env},
+            cwd=self._run,
+            log_path=self.data.log_path(name),
+        )
+
+    def _offline(self, port: int) -> ManagedProcess:
+        env = {"LEARNING_OFFLINE_API_KEY": self.data.secret("offline-model")}
+        return self._process("offline-model", ["-m", "learning_ops.offline", "--port", str(port)], env)
+
+    def _dispatcher(self) -> ManagedProcess:
+        env = self.addresses.env()
+        wanted = {name: env[name] for name in ("LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")}
+        return self._process("dispatcher", ["-m", "learning_ops.main", "dispatcher"], wanted)
+
+    def _worker(self, store: str) -> ManagedProcess:
+        env = self.addresses.env()
+        wanted = {name: env[name] for name in ("LEARNING_DATABASE_URL", "LEARNING_REDIS_URL")}
+        options = ["-Q", f"learning.{store}", "-P", "threads", "-c", str(_THREADS), "-n", f"{store}@%h", "-E"]
+        inherited = INHERITED | OUTWARD if self._choice == "openai" else INHERITED
+        return self._process(
+            store.replace("_", "-") + "-worker",
+            [*_CELERY, "worker", *options, *_ALONE],
+            {**wanted, **self.model.env, **self.model.key, **models_file()},
+            inherited=inherited,
+        )
+
+    def _curator(self) -> ManagedProcess:
+        env = self.addresses.env()
+        wanted = {name: env[name] for name in ("LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")}
+        schedule = os.fspath(self._run / "beat-schedule")
+        options = ["-Q", "learning.curator", "-P", "solo", "-B", "-s", schedule, "-n", "curator@%h", "-E"]
+        return self._process("curator", [*_CELERY, "worker", *options, *_ALONE], wanted)
+
+    def _flower(self, port: int) -> ManagedProcess:
+        # By variables, not options: a process list shows these to everybody.
+        settings = {
+            "LEARNING_REDIS_URL": self.addresses.redis_url,
+            "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_PORT": str(port),
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.data.secret('flower')}",
+            "FLOWER_PERSISTENT": "true",
+            "FLOWER_DB": os.fspath(self.data.folder("flower") / "flower"),
+            "FLOWER_STATE_SAVE_INTERVAL": "60000",  # milliseconds; what a killed Flower may forget
+        }
+        return self._process("flower", [*_CELERY, "flower"], settings)
+
+    def _add(self, process: ManagedProcess) -> ManagedProcess:
+        self._children.append(process)  # before it is started, so that an interruption in between still ends it
+        process.start()
+        return process
+
+    def _on_port(self, name: str, preferred: int, make: Callable[[int], ManagedProcess]) -> tuple[ManagedProcess, int]:
+        """Start what listens, on the port that it had last time where that is free."""
+        kept = self._run / f"{name}.port"
+        last = int(kept.read_text()) if kept.exists() else preferred
+        port = free_port(last or None)
+        process = self._add(make(port))
+        kept.write_text(f"{port}\n")
+        return process, port
+
+    def _until_served(
+        self, name: str, process: ManagedProcess, port: int, path: str, make: Callable[[int], ManagedProcess]
+    ) -> int:
+        """Wait until it answers on its port; on another where somebody else took that one meanwhile."""
+        for attempt in range(_PORTS_TRIED):
+            try:
+                wait_until(partial(_serves, process, port, path), _SERVICE_SECONDS, f"{name} serving", alive=[process])
+            except ProcessDied:
+                if attempt == _PORTS_TRIED - 1 or free_port(port) == port:
+                    raise
+                self._children.remove(process)
+                process, port = self._on_port(name, 0, make)
+            else:
+                break
+        return port
+
+    def _until_dispatching(self, dispatcher: ManagedProcess) -> None:
+        """Wait until every shard is read: by it, or by one that was started by hand and keeps its leases."""
+        from sqlalchemy import text
+
+        from learning_stores.database import Database
+        from learning_stores.shards import LEASE_SECONDS
+
+        began = time.monotonic()
+        with Database(self.addresses.dispatcher_database_url, pool_size=1) as database:
+
+            def reads_all() -> bool:
+                with database.transaction() as session:
+                    owners = session.execute(text(_SHARD_OWNERS)).scalars().all()
+                ours = [owner for owner in owners if owner and f":{dispatcher.pid}:" in owner]
+                # A live lease may be that of one that was killed; after so long it is not.
+                outlived = time.monotonic() > began + LEASE_SECONDS + 2
+                return bool(owners) and (len(ours) == len(owners) or (outlived and all(owners)))
+
+            wait_until(reads_all, _SERVICE_SECONDS, "dispatcher taking events in", alive=[dispatcher])
+
+
+# Of each shard its reader; null where it has none.
+_SHARD_OWNERS = "SELECT CASE WHEN lease_until > clock_timestamp() THEN owner END FROM learning.shard_lease"
+
+_CELERY = ("-m", "celery", "-A", "learning_workers.app")
+_ALONE = ("--without-mingle", "--without-gossip", "--loglevel=INFO")  # nothing here asks the other workers for anything
+
+
+def _stores() -> list[str]:
+    from learning_stores.registry import STORES
+
+    return list(STORES)
+
+
+def _import_ahead() -> None:
+    import learning_machine
+    import learning_ops.migration  # noqa: F401 - loading it is the purpose
+
+    assert learning_machine
+
+
+def _says_ready(worker: ManagedProcess) -> bool:
+    return " ready." in worker.log_tail()
+
+
+def _serves(process: ManagedProcess, port: int, path: str) -> bool:
+    from learning_ops.embedded.inspection import listens
+
+    # Who listens is asked first: the port may be another program's by now.
+    return process.pid is not None and listens(process.pid, port) and _answers(port, path)
+
+
+def _answers(port: int, path: str) -> bool:
+    # http.client, since urllib would ask a proxy where the environment names one.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

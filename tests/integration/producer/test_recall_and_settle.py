@@ -1,0 +1,132 @@
+"""Recall's overlay and settle, with the intake and the stores behind them."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from harness import Place, Processes, eventually, turn
+from learning_machine import InvalidArgument, LearningMachine, RecallFailed, Receipt, SettleTimeout
+from learning_ops.embedded import EmbeddedRedis
+
+
+def test_given_no_dispatcher_and_no_worker_then_the_next_session_knows_what_was_said(place: Place) -> None:
+    with place.machine() as machine:
+        machine.emit(turn("I'm Alice, I work at Netflix."), user_id="alice", session_id="s1")
+
+        recalled = machine.recall(user_id="alice", session_id="s2")
+
+        assert [message.content for message in recalled.unprocessed] == ["I'm Alice, I work at Netflix."]
+        assert "I'm Alice, I work at Netflix." in recalled.context
+        assert recalled.pending == 1
+        assert recalled.degraded is None
+
+
+def test_given_other_users_and_tenants_then_none_sees_what_alice_said(place: Place) -> None:
+    with place.machine(tenant="acme") as machine:
+        machine.emit(turn("I'm Alice."), user_id="alice", session_id="s1")
+
+        for view, user, session in (
+            (machine, "bob", "s1"),
+            (machine, None, "s1"),
+            (machine.for_tenant("other"), "alice", "s1"),
+            (machine.for_tenant("other"), None, "s1"),
+        ):
+            recalled = view.recall(user_id=user, session_id=session)
+            assert recalled.context == ""
+            assert recalled.unprocessed == ()
+            assert recalled.pending == 0
+        assert "Alice" in machine.recall(user_id="alice").context
+
+
+def test_given_a_dispatcher_then_the_overlay_comes_from_the_log_once_and_not_twice(
+    place: Place, processes: Processes
+) -> None:
+    processes.dispatcher()
+    with place.machine() as machine:
+        machine.emit(turn("I'm Alice."), user_id="alice", session_id="s1")
+
+        def taken_in() -> bool:
+            recalled = machine.recall(user_id="alice", session_id="s1")
+            assert [message.content for message in recalled.unprocessed] == ["I'm Alice."]
+            assert recalled.pending == 1
+            return not machine._recent.of("default", "alice", "s1")
+
+        assert eventually(taken_in, "the event is in the log and no longer kept here")
+        with place.machine() as another:
+            assert "I'm Alice." in another.recall(user_id="alice", session_id="s9").context
+
+
+async def test_given_asyncio_then_recall_says_the_same(place: Place) -> None:
+    async with place.machine() as machine:
+        await machine.aemit(turn("I'm Alice."), user_id="alice", session_id="s1")
+
+        recalled = await machine.arecall(user_id="alice", session_id="s2")
+        assert recalled.context == machine.recall(user_id="alice", session_id="s2").context
+        assert "I'm Alice." in recalled.context
+        with pytest.raises(InvalidArgument):
+            await machine.arecall()
+        machine.close()
+
+
+def test_given_no_postgres_then_recall_degrades_or_raises_as_it_was_asked(
+    fragile: Callable[..., LearningMachine],
+) -> None:
+    machine = fragile(database_url="postgresql://app:pw@127.0.0.1:1/x")
+    machine.emit(turn("I'm Alice."), user_id="alice", session_id="s1")
+
+    recalled = machine.recall(user_id="alice", deadline=0.2)
+
+    assert recalled.degraded
+    assert recalled.learnings == ()
+    assert "I'm Alice." in recalled.context
+    with pytest.raises(RecallFailed, match="recall failed: "):
+        machine.recall(user_id="alice", deadline=0.2, on_error="raise")
+
+
+def test_given_nobody_at_work_then_settle_ends_in_time_with_what_is_known(place: Place, processes: Processes) -> None:
+    with place.machine() as machine:
+        receipt = machine.emit(turn("hi"), user_id="alice", session_id="s1")
+        with pytest.raises(SettleTimeout, match="no delivery has appeared yet") as over:
+            machine.settle(receipt, timeout=0.1)
+        assert over.value.states == {}
+
+        processes.dispatcher()
+
+        def pending() -> bool:
+            try:
+                machine.settle(receipt, timeout=0)
+            except SettleTimeout as waiting:
+                return waiting.states == {"user_profile": "pending", "session_context": "pending"}
+            return False
+
+        assert eventually(pending, "both deliveries are there and pending")
+
+
+def test_given_no_postgres_then_settle_waits_for_it_and_names_it_in_the_end(
+    fragile: Callable[..., LearningMachine], own_redis: EmbeddedRedis
+) -> None:
+    machine = fragile(database_url="postgresql://app:pw@127.0.0.1:1/x")
+    receipt = machine.emit(turn("hi"), user_id="alice", session_id="s1")
+
+    async def asettle() -> None:
+        await machine.asettle(receipt, timeout=0.1)
+
+    for settle in (lambda: machine.settle(receipt, timeout=0.1), lambda: asyncio.run(asettle())):
+        with pytest.raises(SettleTimeout) as over:
+            settle()
+        assert over.value.cause is not None
+        assert "refused" in over.value.cause
+
+
+def test_given_another_tenants_receipt_then_settle_looks_where_the_event_is(place: Place, processes: Processes) -> None:
+    processes.dispatcher()
+    with place.machine() as machine:
+        receipt: Receipt = machine.for_tenant("acme").emit(turn("hi"), user_id="alice", session_id="s1")
+
+        def found() -> bool:
+            with pytest.raises(SettleTimeout) as over:
+                machine.settle(receipt, timeout=0)
+            return set(over.value.states) == {"user_profile", "session_context"}
+
+        assert eventually(found, "the deliveries of the tenant acme are found")

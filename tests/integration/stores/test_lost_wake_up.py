@@ -1,0 +1,78 @@
+"""A mailbox that is released while intake inserts: no delivery is ever left waiting without one."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from harness import event, turn
+from integration.stores.steps import PROFILE_ONLY, SHARDS, extraction, incoming, take_in
+from learning_stores import mailbox
+from learning_stores.commit import commit
+from learning_stores.database import Database
+from learning_stores.event_log import accept
+from learning_stores.mailbox import Claim
+from learning_stores.specs import SpecCache
+from learning_stores.window import load_window
+
+ROUNDS = 1_000
+
+_BEFORE_ROUND = text("SELECT id FROM learning.mailbox")
+_FORGOTTEN = text("""
+    SELECT count(*) FROM learning.delivery d WHERE d.state = 'pending' AND NOT EXISTS (
+        SELECT FROM learning.mailbox m WHERE m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope)
+""")
+
+
+def test_given_a_commit_and_an_intake_at_the_same_moment_when_it_happens_a_thousand_times_then_no_mail_is_forgotten(
+    app_db: Database, dispatcher_db: Database, everything_db: Database
+) -> None:
+    cache, chance = SpecCache(), random.Random(42)
+    take_in(dispatcher_db, event(), spec=PROFILE_ONLY, cache=cache)
+    spec_hash = PROFILE_ONLY.spec_hash()
+    start = threading.Barrier(2)
+    released = kept = 0
+
+    def take(number: int, head_start: int) -> None:
+        batch = incoming(event(session_id=f"s{number}", spec=spec_hash, messages=turn(f"Fact {number}.")))
+        start.wait()
+        _spin(head_start)
+        dispatcher_db.run(None, accept, batch, {}, cache, SHARDS)
+
+    def work(held: Claim, head_start: int, keep: bool) -> bool:
+        window = app_db.run("default", load_window, held, 6_000)
+        assert window is not None
+        start.wait()
+        _spin(head_start)
+        return app_db.run("default", commit, held, extraction(window), keep=keep).go_on
+
+    with ThreadPoolExecutor(2) as pool:
+        held: Claim | None = None
+        for number in range(ROUNDS):
+            held = held or _claim(app_db, everything_db)
+            ahead = chance.randrange(-40, 40) * 100
+            committing = pool.submit(work, held, max(0, ahead), number % 2 == 0)
+            taking = pool.submit(take, number, max(0, -ahead))
+            taking.result()
+            go_on = committing.result()
+            assert everything_db.run(None, Session.scalar, _FORGOTTEN) == 0, f"round {number}"
+            held, released, kept = (held, released, kept + 1) if go_on else (None, released + 1, kept)
+    # Both ends of the race were met: intake before the release, and after it.
+    assert released > ROUNDS / 10
+    assert kept > 10
+
+
+def _spin(turns: int) -> None:
+    for _ in range(turns):
+        pass
+
+
+def _claim(app_db: Database, everything_db: Database) -> Claim:
+    number = everything_db.run(None, Session.scalar, _BEFORE_ROUND)
+    assert number is not None
+    held: Any = app_db.run("default", mailbox.claim, "default", number, "worker")
+    assert isinstance(held, Claim), held
+    return held

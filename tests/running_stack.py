@@ -1,0 +1,126 @@
+"""`learning-machine` as people run it: a process of its own, in a directory of its own, looked at from outside."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness import eventually
+
+COMMAND = str(Path(sys.executable).with_name("learning-machine"))
+START_SECONDS = 120.0
+
+
+def clean_env(**more: str) -> dict[str, str]:
+    """This process's environment without configuration of Learning Machine's or OpenAI's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "OPENAI_"))}
+    return {**kept, "COLUMNS": "100", **more}
+
+
+def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Any:
+    """Run a command to its end; gives returncode, stdout and stderr as text."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=clean_env() if env is None else env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def processes_of(marker: Path) -> list[psutil.Process]:
+    """Every process whose command line, working directory or environment names the directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            told = " ".join([*process.cmdline(), process.cwd(), *process.environ().values()])
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if str(marker) in told:
+            found.append(process)
+    return found
+
+
+class Foreground:
+    """A command that runs until it is told to stop; what it prints is in `output`."""
+
+    def __init__(self, directory: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._log = directory / f"output-{os.urandom(3).hex()}.txt"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [COMMAND, *arguments],
+                cwd=directory,
+                env=clean_env() if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return self._log.read_text()
+
+    def until(self, pattern: str) -> None:
+        """Wait for a line that matches; fails where the command ends before."""
+
+        def printed() -> bool:
+            if re.search(pattern, self.output, re.MULTILINE):
+                return True
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.output}"
+            return False
+
+        eventually(printed, f"{pattern!r} in the output", timeout=START_SECONDS, every=0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end; gives the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """A directory that Postgres's system user may pass through, removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="learning-cli-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def up(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path) -> Iterator[Foreground]:
+    """`learning-machine up`, ready; ended with the context, and nothing may be left of it then."""
+    running = Foreground(cwd, "up", *arguments, env=env)
+    try:
+        running.until(r"^ready")
+        yield running
+    finally:
+        running.stop()
+    assert processes_of(cwd) == []
+
+
+def secrets_of(data: Path) -> dict[str, str]:
+    """The secrets that were made for a data directory."""
+    return dict(json.loads((data / "secrets.json").read_text()))

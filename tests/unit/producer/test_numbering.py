@@ -1,0 +1,33 @@
+"""Numbers of events: gapless for a process, new after a fork."""
+
+import threading
+
+from forking import in_child
+from learning_machine.numbering import NUMBERING, Numbering
+
+
+def test_given_eight_threads_then_the_numbers_are_one_to_the_last_without_gaps() -> None:
+    numbering = Numbering()
+    taken: list[int] = []
+
+    def take() -> None:
+        mine = [numbering.take() for _ in range(1_000)]
+        assert {producer for producer, _ in mine} == {numbering.producer}
+        taken.extend(number for _, number in mine)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(taken) == list(range(1, 8_001))
+
+
+def test_given_a_fork_then_the_child_is_another_producer_and_begins_at_one() -> None:
+    mine, before = NUMBERING.take()
+    told = in_child(NUMBERING.take)
+
+    assert str(mine) not in told
+    assert told.endswith(", 1)")
+    assert NUMBERING.take() == (mine, before + 1)
