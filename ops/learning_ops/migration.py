@@ -47,7 +47,7 @@ def migrate(owner_url: str, login_urls: Mapping[str, str], revision: str = "head
     """
     passwords = {role: make_url(url).password or "" for role, url in login_urls.items()}
     # The URL's password, not a masked one, is what a role is made with.
-    engine = create_engine(driver_url(owner_url))
+    engine = create_engine(driver_url(owner_url), hide_parameters=True)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

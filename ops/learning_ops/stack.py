@@ -4,11 +4,9 @@ Invariants: every process is a child of this one and ends with it; either all of
 environment holds what it needs and nothing else, so that no key and no other role's password reaches it.
 """
 
-import http.client
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Self
 from learning_ops.embedded import DataDirectory, EmbeddedServices
 from learning_ops.environment import INHERITED, OUTWARD, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
+from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
 
 DATABASE = "learning"
@@ -105,8 +104,8 @@ class Stack:
             flower = self._on_port("flower", 5555, self._flower)
         dispatcher, *workers = waiting
         for worker in workers:
-            wait_until(partial(_says_ready, worker), _SERVICE_SECONDS, f"{worker.name} taking work", alive=[worker])
-        self._until_dispatching(dispatcher)
+            wait_until(partial(says_ready, worker), _SERVICE_SECONDS, f"{worker.name} taking work", alive=[worker])
+        until_dispatching(dispatcher, self.addresses.dispatcher_database_url, _SERVICE_SECONDS)
         if flower is not None:
             self.flower_port = self._until_served("flower", *flower, "/healthcheck", self._flower)
 
@@ -236,7 +235,7 @@ class Stack:
         """Wait until it answers on its port; on another where somebody else took that one meanwhile."""
         for attempt in range(_PORTS_TRIED):
             try:
-                wait_until(partial(_serves, process, port, path), _SERVICE_SECONDS, f"{name} serving", alive=[process])
+                wait_until(partial(serves, process, port, path), _SERVICE_SECONDS, f"{name} serving", alive=[process])
             except ProcessDied:
                 if attempt == _PORTS_TRIED - 1 or free_port(port) == port:
                     raise
@@ -246,29 +245,6 @@ class Stack:
                 break
         return port
 
-    def _until_dispatching(self, dispatcher: ManagedProcess) -> None:
-        """Wait until every shard is read: by it, or by one that was started by hand and keeps its leases."""
-        from sqlalchemy import text
-
-        from learning_stores.database import Database
-        from learning_stores.shards import LEASE_SECONDS
-
-        began = time.monotonic()
-        with Database(self.addresses.dispatcher_database_url, pool_size=1) as database:
-
-            def reads_all() -> bool:
-                with database.transaction() as session:
-                    owners = session.execute(text(_SHARD_OWNERS)).scalars().all()
-                ours = [owner for owner in owners if owner and f":{dispatcher.pid}:" in owner]
-                # A live lease may be that of one that was killed; after so long it is not.
-                outlived = time.monotonic() > began + LEASE_SECONDS + 2
-                return bool(owners) and (len(ours) == len(owners) or (outlived and all(owners)))
-
-            wait_until(reads_all, _SERVICE_SECONDS, "dispatcher taking events in", alive=[dispatcher])
-
-
-# Of each shard its reader; null where it has none.
-_SHARD_OWNERS = "SELECT CASE WHEN lease_until > clock_timestamp() THEN owner END FROM learning.shard_lease"
 
 _CELERY = ("-m", "celery", "-A", "learning_workers.app")
 _ALONE = ("--without-mingle", "--without-gossip", "--loglevel=INFO")  # nothing here asks the other workers for anything
@@ -285,26 +261,3 @@ def _import_ahead() -> None:
     import learning_ops.migration  # noqa: F401 - loading it is the purpose
 
     assert learning_machine
-
-
-def _says_ready(worker: ManagedProcess) -> bool:
-    return " ready." in worker.log_tail()
-
-
-def _serves(process: ManagedProcess, port: int, path: str) -> bool:
-    from learning_ops.embedded.inspection import listens
-
-    # Who listens is asked first: the port may be another program's by now.
-    return process.pid is not None and listens(process.pid, port) and _answers(port, path)
-
-
-def _answers(port: int, path: str) -> bool:
-    # http.client, since urllib would ask a proxy where the environment names one.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()

@@ -6,6 +6,7 @@ percent-encoded where they hold a slash or a percent sign, so that no two pairs 
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Literal
 
 ScopeKind = Literal["user", "session"]
@@ -43,6 +44,7 @@ def subject_of(user_id: str | None, session_id: str | None) -> str:
     raise ValueError("an event needs a user_id or a session_id")
 
 
+@lru_cache(maxsize=4096)
 def shard_of(tenant: str, subject: str, shards: int = DEFAULT_SHARDS) -> int:
     """The stream that carries a subject's events: all of one subject go through one shard, so that they keep their order."""
     digest = hashlib.blake2b(f"{tenant}\x1f{subject}".encode(), digest_size=8).digest()

@@ -279,14 +279,3 @@ def wait(session: Session, held: Claim, reason: WaitReason, note: str, seconds: 
         },
     )
     return bool(written.rowcount)
-
-
-_HAND_BACK = text("""
-    UPDATE learning.mailbox SET owner = NULL, lease_until = NULL, claims = greatest(claims - 1, 0)
-    WHERE id = :id AND tenant = :tenant AND token = :token
-""")
-
-
-def hand_back(session: Session, held: Claim) -> None:
-    """Give the lease back with nothing done: another worker may take it at once."""
-    session.execute(_HAND_BACK, {"id": held.mailbox_id, "tenant": held.tenant, "token": held.token})

@@ -239,3 +239,14 @@ def test_given_a_start_that_is_under_way_when_it_is_interrupted_twice_then_nothi
         assert foreground.stop(signal.SIGINT) == 0
 
         assert processes_of(cwd) == []
+
+
+def test_given_a_stack_when_it_is_killed_then_its_children_end_by_themselves() -> None:
+    with directory() as cwd:
+        foreground = Foreground(cwd, "up")
+        foreground.until(r"^starting dispatcher")
+        eventually(lambda: len(processes_of(cwd)) >= 6, "the children", timeout=60)
+
+        assert foreground.stop(signal.SIGKILL) == -signal.SIGKILL
+
+        eventually(lambda: processes_of(cwd) == [], "the end of every child", timeout=60, every=0.2)

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 import redis
@@ -27,7 +27,7 @@ from learning_stores.database import Database
 from learning_stores.event_log import Interference, prepare
 from learning_stores.registry import STORES
 from learning_stores.settings import ServiceSettings
-from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, take_shards
+from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
 from learning_stores.specs import SpecCache
 from learning_workers.app import app
 from learning_workers.intake import BLOCK_MILLISECONDS, Entry, Intake, ShardLost
@@ -147,7 +147,7 @@ class Dispatcher:
             self._unfinished = []
         if time.monotonic() - self._prepared_at >= PREPARE_EVERY:
             self._prepared_at = time.monotonic()
-            if self._database.run(None, prepare, self._specs, list(self._held)):
+            if self._database.run(None, _prepare, self._specs, self._held):
                 self._new_mail.set()
 
     def _lease_shards(self) -> None:
@@ -183,6 +183,12 @@ class Dispatcher:
 
 def _beat(session: Session, owner: str, loop: str) -> None:
     session.execute(_BEAT, {"owner": owner, "host": socket.gethostname(), "loop": loop})
+
+
+def _prepare(session: Session, specs: SpecCache, held: Mapping[int, int]) -> int:
+    if not holds_shards(session, held):
+        raise ShardLost(str(sorted(held)))
+    return prepare(session, specs, list(held))
 
 
 def _goodbye(session: Session, owner: str) -> None:

@@ -13,13 +13,14 @@ import psycopg
 import redis
 import structlog
 from pydantic import ValidationError
+from pydantic_core import from_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import id_time
-from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS
+from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_ID_LENGTH
 from learning_schemas.scope import shard_of, stream_name, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
@@ -125,13 +126,13 @@ class Intake:
         except Interference:
             accepted = self._commit(entries, incoming, carried, rejections, tokens)
         except DBAPIError as error:
-            if not isinstance(error.orig, (psycopg.DataError, psycopg.IntegrityError)):
+            if not isinstance(error.orig, _REFUSED):
                 raise
             if len(entries) > 1:
                 middle = len(entries) // 2
                 return self._write(entries[:middle], tokens) + self._write(entries[middle:], tokens)
             told = f"the database refuses it ({type(error.orig).__name__})"
-            refused = [_rejection(entries[0], incoming[0][1] if incoming else None, "event", told)]
+            refused = [_rejection(entries[0], incoming[0][1].event if incoming else None, "event", told)]
             accepted = self._commit(entries, [], {}, refused, tokens)
         self._acknowledge(entries, carried)
         return accepted
@@ -210,6 +211,9 @@ class Intake:
                 raise
 
 
+# What Postgres says of an entry, and not of itself; a key too long for an index is among it.
+_REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+
 _REFUSALS = {
     "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
     "closed": "user_id: this user is closed to new events. Reopen them first",
@@ -256,17 +260,34 @@ def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, 
     carried[event.tenant, event.spec] = spec
 
 
-def _rejection(entry: Entry, event: "ConversationCompleted | Incoming | None", field: str, reason: str) -> Rejection:
-    known = event.event if isinstance(event, Incoming) else event
+def _rejection(entry: Entry, event: ConversationCompleted | None, field: str, reason: str) -> Rejection:
+    body = entry.fields.get(b"event", b"")
+    tenant, event_id = (event.tenant, str(event.id)) if event is not None else _named(body)
     return Rejection(
         stream=stream_name(entry.shard),
         entry_id=entry.id.decode(),
-        tenant=known.tenant if known is not None else None,
-        event_id=str(known.id) if known is not None else None,
+        tenant=tenant,
+        event_id=event_id,
         field=field,
         reason=reason,
-        body=entry.fields.get(b"event", b""),
+        body=body,
     )
+
+
+def _named(body: bytes) -> tuple[str | None, str | None]:
+    """Tenant and id of an entry that is no valid event, where it says them, so that it can be traced."""
+    try:
+        found = from_json(body)
+    except ValueError:
+        return None, None
+    if not isinstance(found, dict):
+        return None, None
+    tenant, event_id = found.get("tenant", "default"), found.get("id")
+    return (_storable(tenant), _storable(event_id))
+
+
+def _storable(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_ID_LENGTH and "\x00" not in value else None
 
 
 def _bytes(value: bytes | str) -> bytes:

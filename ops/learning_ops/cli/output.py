@@ -52,3 +52,11 @@ def moment(when: datetime | None) -> str:
     from datetime import UTC
 
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+
+
+def near(when: datetime, other: datetime) -> str:
+    """A time to the millisecond, UTC; without the date where that is the other's."""
+    from datetime import UTC
+
+    told = moment(when)
+    return told.split(" ")[1] if when.astimezone(UTC).date() == other.astimezone(UTC).date() else told

@@ -9,6 +9,7 @@ from learning_ops.cli.option import Json, Tenant, examples, prose
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from learning_stores.status import Trace
 
@@ -96,26 +97,41 @@ def _heading(event: dict[str, Any]) -> "RenderableType":
 
 
 def _deliveries(found: "Trace") -> "RenderableType":
-    from rich.table import Table
-
-    from learning_ops.cli.output import moment, span
+    from learning_ops.cli.output import near, span
 
     assert found.event is not None
-    table = Table(title="What each store made of it", title_justify="left", expand=False)
-    for name in ("store", "state", "when", "model, prompt", "result"):
-        table.add_column(name, overflow="fold")
+    accepted = found.event["accepted_at"]
+    table = _table("What each store made of it", "store", "state", "when (after acceptance)", "model, prompt", "result")
     for each in found.deliveries:
-        after = ""
+        when = "–"
         if each["settled_at"] is not None:
-            after = f"\n+{span(max(0.0, (each['settled_at'] - found.event['accepted_at']).total_seconds()))} after acceptance"
+            after = span(max(0.0, (each["settled_at"] - accepted).total_seconds()))
+            when = f"{near(each['settled_at'], accepted)} (+{after})"
         state = _COLOURS.get(each["state"], "{}").format(each["state"])
         table.add_row(
             each["store"],
             state + (f"\n{each['reason']}" if each["reason"] else ""),
-            moment(each["settled_at"]) + after,
-            f"{each['model'] or '–'}\n{each['prompt_name']} {each['prompt_version']}" if each["model"] else "–",
+            when,
+            f"{each['model']}\n{each['prompt_name']} {each['prompt_version']}" if each["model"] else "–",
             _result(each),
         )
+    return table
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name not in ("result", "tokens in (cached)"))
     return table
 
 
@@ -128,19 +144,21 @@ _COLOURS = {
 
 
 def _result(delivery: dict[str, Any]) -> str:
+    """What its extraction did, for all the events that it read together."""
     if delivery["extraction_id"] is None:
         return "–"
     changes = ", ".join(f"{count} {name}" for name, count in (delivery["changes"] or {}).items()) or "no change"
     dropped = ", ".join(f"{count} {name}" for name, count in (delivery["dropped"] or {}).items())
-    window = f"{delivery['events']} event{'s' if delivery['events'] != 1 else ''} in its window"
-    told = [changes, *([f"dropped: {dropped}"] if dropped else []), window, f"extraction {delivery['extraction_id']}"]
-    return "\n".join(told)
+    window = "this event alone" if delivery["events"] == 1 else f"{delivery['events']} events read together"
+    return f"{window}: {changes}" + (f"; dropped: {dropped}" if dropped else "")
 
 
 def _notes(delivery: dict[str, Any]) -> list[str]:
     from learning_ops.cli.output import moment
 
     notes = [str(delivery[name]) for name in ("note", "error") if delivery[name]]
+    if delivery["extraction_id"] is not None:
+        notes.append(f"extraction {delivery['extraction_id']}")
     if delivery["state"] == "pending":
         if delivery["wait_reason"]:
             notes.append(
@@ -156,22 +174,23 @@ def _notes(delivery: dict[str, Any]) -> list[str]:
 
 
 def _calls(found: "Trace") -> "RenderableType":
-    from rich.table import Table
+    from learning_ops.cli.output import near, span
 
-    from learning_ops.cli.output import moment, span
-
-    table = Table(title="Model calls made for it", title_justify="left")
-    for name in ("when", "store", "model", "outcome", "tokens in (cached) / out", "cost", "time"):
-        table.add_column(name)
+    assert found.event is not None
+    table = _table(
+        "Model calls made for it", "when", "store", "model", "outcome", "tokens in (cached)", "out", "cost", "time"
+    )
     for call in found.model_calls:
-        tokens = (
-            f"{_number(call['tokens_input'])} ({_number(call['tokens_cached'])}) / {_number(call['tokens_output'])}"
-        )
-        cost = "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.6f}"
         table.add_row(
-            moment(call["called_at"]), call["store"], call["model"] or call["model_asked"], call["outcome"], tokens, cost,
+            near(call["called_at"], found.event["accepted_at"]),
+            call["store"],
+            call["model"] or call["model_asked"],
+            call["outcome"],
+            f"{_number(call['tokens_input'])} ({_number(call['tokens_cached'])})",
+            _number(call["tokens_output"]),
+            "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.4f}",
             span(call["seconds"]),
-        )  # fmt: skip  # one row, one line of values
+        )
     return table
 
 

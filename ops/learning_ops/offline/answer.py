@@ -3,10 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from learning_ops.offline import OFFLINE_MODEL_NAME
+from learning_ops.offline.agent import act
+from learning_ops.offline.conversation import Conversation, ToolCall
+from learning_ops.offline.entity_rules import entity_patch
+from learning_ops.offline.insight_rules import insight_patch
 from learning_ops.offline.instance import emptiest, fits
 from learning_ops.offline.profile_rules import profile_patch
 from learning_ops.offline.session_rules import session_patch
@@ -18,6 +22,8 @@ GARBAGE = '{"this is not": JSON, because a fault was asked for'
 _PATCHES: dict[str, Callable[[Transcript, Mapping[str, Any]], dict[str, Any]]] = {
     "user_profile_patch": profile_patch,
     "session_context_patch": session_patch,
+    "entity_memory_patch": entity_patch,
+    "learned_knowledge_patch": insight_patch,
 }
 
 
@@ -41,15 +47,18 @@ class Prompt:
     last_user: str
     format: Format | None
     json_object: bool = False
+    conversation: Conversation = field(default_factory=Conversation)
 
 
-def answer(prompt: Prompt) -> str:
-    """The text of the answer; raises NoInstance where the schema has no small instance."""
+def answer(prompt: Prompt) -> str | ToolCall:
+    """The text of the answer, or the function to call; raises NoInstance where the schema has no small instance."""
     if prompt.format is not None:
         return json.dumps(_structured(prompt.format, prompt.last_user), ensure_ascii=False)
-    plain = (
-        f"[offline model] {OFFLINE_MODEL_NAME} follows rules and knows no answers. You said: {_line(prompt.last_user)}"
-    )
+    acted = act(prompt.conversation)
+    if isinstance(acted, ToolCall):
+        return acted
+    said = acted or f"{OFFLINE_MODEL_NAME} follows rules and knows no answers. You said: {_line(prompt.last_user)}"
+    plain = f"[offline model] {said}"
     return json.dumps({"message": plain}, ensure_ascii=False) if prompt.json_object else plain
 
 

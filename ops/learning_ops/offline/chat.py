@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from learning_ops.offline import OFFLINE_MODEL_NAME
 from learning_ops.offline.answer import GARBAGE, REFUSAL, Prompt, answer
+from learning_ops.offline.conversation import Conversation, ToolCall, Turn, offered
 from learning_ops.offline.faults import Fault
 from learning_ops.offline.problem import missing, unsupported, wrong_type
 from learning_ops.offline.request import (
@@ -33,6 +34,8 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         raise unsupported("n", "The offline model gives one choice: leave 'n' out.")
     leading, last_user = "", ""
     texts: list[str] = []
+    turns: list[Turn] = []
+    called: dict[str, str] = {}
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             raise wrong_type(f"messages[{number}]", "an object", message)
@@ -42,6 +45,10 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         else:
             texts.append(text)
         last_user = text if message.get("role") == "user" else last_user
+        called |= _calls(message)
+        turns.append(
+            Turn(role=str(message.get("role")), text=text, tool=called.get(str(message.get("tool_call_id")), ""))
+        )
     form = object_parameter(body, "response_format") or {"type": "text"}
     kind = form.get("type")
     if kind not in {"text", "json_object", "json_schema"}:
@@ -61,12 +68,24 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         if kind == "json_schema"
         else None,
         json_object=kind == "json_object",
+        conversation=Conversation(turns=tuple(turns), tools=offered(body)),
     )
+
+
+def _calls(message: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the functions that a message of the assistant's calls, by the ids of the calls."""
+    calls = message.get("tool_calls")
+    return {
+        str(call.get("id")): str(call["function"].get("name"))
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, dict) and isinstance(call.get("function"), dict)
+    }
 
 
 def completion(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, fault: Fault | None) -> dict[str, Any]:
     """The completion object; a fault makes it garbage, a refusal or cut off."""
-    text = REFUSAL if fault == "refusal" else GARBAGE if fault == "garbage" else answer(prompt)
+    said = REFUSAL if fault == "refusal" else GARBAGE if fault == "garbage" else answer(prompt)
+    text = said.text if isinstance(said, ToolCall) else said
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if fault == "truncated":
         limit = max(1, tokens(text) // 2)
@@ -74,6 +93,15 @@ def completion(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, faul
     incomplete = text != whole
     usage = cache.count(prompt.instructions, prompt.text, text)
     refused = fault == "refusal"
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if refused or isinstance(said, ToolCall) else text,
+        "refusal": text if refused else None,
+        "annotations": [],
+    }
+    if isinstance(said, ToolCall):
+        function = {"name": said.name, "arguments": text}
+        message["tool_calls"] = [{"id": f"call_{uuid4().hex}", "type": "function", "function": function}]
     return {
         "id": f"chatcmpl-{uuid4().hex}",
         "object": "chat.completion",
@@ -82,14 +110,9 @@ def completion(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, faul
         "choices": [
             {
                 "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": None if refused else text,
-                    "refusal": text if refused else None,
-                    "annotations": [],
-                },
+                "message": message,
                 "logprobs": None,
-                "finish_reason": "length" if incomplete else "stop",
+                "finish_reason": "length" if incomplete else "tool_calls" if isinstance(said, ToolCall) else "stop",
             }
         ],
         "usage": {

@@ -17,7 +17,9 @@ _NUMBERS = {
 
 _MONTH = "(?:" + "|".join(month.capitalize() for month in _MONTHS) + ")"
 _DAY = "(?:" + "|".join(day.capitalize() for day in _DAYS) + ")"
-_COUNT = r"(?:\d{1,3}|a\s+couple\s+of|a\s+few|several|some|an?|" + "|".join(one for one in _NUMBERS if len(one) > 2) + ")"
+_COUNT = (
+    r"(?:\d{1,3}|a\s+couple\s+of|a\s+few|several|some|an?|" + "|".join(one for one in _NUMBERS if len(one) > 2) + ")"
+)
 _YEAR = r"(?:1[5-9]|20)\d\d"
 _ORDINAL = r"(?:st|nd|rd|th)?"
 _PHRASE = re.compile(
@@ -46,6 +48,15 @@ def find_date(text: str, said: date | None) -> tuple[str, str | None] | None:
     last = found[-1]
     rest = f"{text[: last.start()].rstrip(' ,')} {text[last.end() :].lstrip(' ,')}".strip()
     return rest, _resolved({name: value for name, value in last.groupdict().items() if value}, said)
+
+
+def leading_date(text: str, said: date | None) -> tuple[str, str | None] | None:
+    """The same for a phrase of time with which the text begins."""
+    found = _PHRASE.match(text[:1].lower() + text[1:]) or _PHRASE.match(text)
+    if not found:
+        return None
+    named = {name: value for name, value in found.groupdict().items() if value}
+    return text[found.end() :].lstrip(" ,"), _resolved(named, said)
 
 
 def _resolved(parts: dict[str, str], said: date | None) -> str | None:

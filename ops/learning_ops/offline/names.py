@@ -5,9 +5,11 @@ import re
 from learning_ops.offline.lexicon import COMPANY_WORDS, GIVEN_NAMES, NOT_ENTITIES
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĽŁŃŅŇŌŐŒŘŚŞŠŤŪŮŰŹŻŽΑ-ΩА-Я"
-_WORD = rf"(?:[{_UPPER}][\w&-]*(?:\.\w+)*|[a-z]{{1,2}}[A-Z][\w-]*|\d[\w-]*[A-Z][\w-]*)[+#]{{0,2}}(?:(?<=\bInc|Corp|.Ltd|..Co)\.(?=\s))?"
+_DOT = r"(?:(?:(?<=\bInc)|(?<=\bCorp)|(?<=\bLtd)|(?<=\bCo))\.(?=\s))?"  # of a legal form inside a sentence
+_WORD = rf"(?:[{_UPPER}][\w&-]*(?:\.\w+)*|[a-z]{{1,2}}[A-Z][\w-]*|\d[\w-]*[A-Z][\w-]*)[+#]{{0,2}}{_DOT}"
 _LINK = r"(?:of|de|da|del|della|di|der|van|von|den|la|le|el|bin|al|&)"
-NAME = rf"{_WORD}(?:\s+(?:{_LINK}\s+){{0,2}}(?:{_WORD}|\d[\d.]*\b)){{0,5}}"
+_OFFICE = r"(?:C[A-Z]O|VP|Head|President|Director|Founder|Owner|Mayor|Chair\w*|Minister|Manager)"
+NAME = rf"\b(?!{_OFFICE}\s+of\b){_WORD}(?:\s+(?:{_LINK}\s+){{0,2}}(?:{_WORD}|\d[\d.]*\b)){{0,5}}"
 
 TYPES = {
     "company": "company|companies|start-?up|firm|corporation|agency|bank|manufacturer|retailer|supplier|vendor|airline|importer"
@@ -28,10 +30,15 @@ EXPLICIT, STRONG, GIVEN, WEAK = 4, 3, 2, 1
 """How surely words tell a type: they name it, they say what only such a thing does, a given name, what mostly does it."""
 
 _DETERMINER = r"(?:[Tt]he|[Oo]ur|[Mm]y|[Tt]heir|[Aa]|[Ii]ts|[Hh]is|[Hh]er)"
-_LED = [
-    (kind, re.compile(rf"\b{_DETERMINER}\s+(?:[a-z-]+\s+){{0,2}}?(?:{nouns})(?:\s+(?:of|called|named))?\s+(?P<n>{NAME})"))
-    for kind, nouns in _NOUNS.items()
-] + [("project", re.compile(rf"\b[Pp]roject\s+(?P<n>{NAME})"))]
+_LEADS = [
+    *(
+        (kind, rf"{_DETERMINER}\s+(?:[a-z-]+\s+){{0,2}}?(?:{nouns})(?:\s+(?:called|named))?")
+        for kind, nouns in _NOUNS.items()
+    ),
+    ("place", r"[Tt]he\s+(?:[a-z-]+\s+)?(?:city|town|village|island|state|province|municipality)\s+of"),
+    ("project", "[Pp]roject"),
+]
+_LED = [(kind, re.compile(rf"\b{lead}\s+(?P<n>{NAME})")) for kind, lead in _LEADS]
 _TRAILED = [
     (kind, re.compile(rf"\b(?:[Tt]he|[Oo]ur|[Mm]y)\s+(?P<n>{NAME})\s+(?:{TYPES[kind]})(?=\s|[,.!]|$)"))
     for kind in ("project", "product")

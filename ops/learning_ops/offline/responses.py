@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from learning_ops.offline import OFFLINE_MODEL_NAME
 from learning_ops.offline.answer import GARBAGE, REFUSAL, Prompt, answer
+from learning_ops.offline.conversation import Conversation, ToolCall, Turn, offered
 from learning_ops.offline.faults import Fault
 from learning_ops.offline.problem import missing, unsupported, wrong_type
 from learning_ops.offline.request import (
@@ -32,8 +33,11 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         raise missing("input")
     leading, last_user = "", ""
     texts: list[str] = []
+    turns = [Turn(role="developer", text=instructions)]
+    called: dict[str, str] = {}
     if isinstance(given, str):
         texts.append(given)
+        turns.append(Turn(role="user", text=given))
         last_user = given
     elif isinstance(given, list):
         for number, item in enumerate(given):
@@ -46,6 +50,13 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
             else:
                 texts.append(text)
             last_user = text if role == "user" else last_user
+            kind = item.get("type")
+            if kind == "function_call":
+                called[str(item.get("call_id"))] = str(item.get("name"))
+            elif kind == "function_call_output":
+                turns.append(Turn(role="tool", text=text, tool=called.get(str(item.get("call_id")), "")))
+            elif role is not None:
+                turns.append(Turn(role=str(role), text=text))
     else:
         raise wrong_type("input", "a string or an array", given)
     form = object_parameter(object_parameter(body, "text"), "format", within="text.") or {"type": "text"}
@@ -62,12 +73,14 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         last_user=last_user,
         format=schema_format(form, "text.format") if kind == "json_schema" else None,
         json_object=kind == "json_object",
+        conversation=Conversation(turns=tuple(turns), tools=offered(body)),
     )
 
 
 def response(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, fault: Fault | None) -> dict[str, Any]:
     """The response object; a fault makes it garbage, a refusal or cut off."""
-    text = REFUSAL if fault == "refusal" else GARBAGE if fault == "garbage" else answer(prompt)
+    said = REFUSAL if fault == "refusal" else GARBAGE if fault == "garbage" else answer(prompt)
+    text = said.text if isinstance(said, ToolCall) else said
     limit = body.get("max_output_tokens")
     if fault == "truncated":
         limit = max(1, tokens(text) // 2)
@@ -81,6 +94,13 @@ def response(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, fault:
         else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     )
     status = "incomplete" if incomplete else "completed"
+    output: dict[str, Any] = {"id": f"msg_{uuid4().hex}", "type": "message", "status": status, "role": "assistant"}
+    if isinstance(said, ToolCall):
+        output |= {"id": f"fc_{uuid4().hex}", "type": "function_call", "call_id": f"call_{uuid4().hex}"}
+        output |= {"name": said.name, "arguments": text}
+        del output["role"]
+    else:
+        output["content"] = [content]
     return {
         "id": f"resp_{uuid4().hex}",
         "object": "response",
@@ -93,9 +113,7 @@ def response(body: Mapping[str, Any], prompt: Prompt, cache: PromptCache, fault:
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "model": OFFLINE_MODEL_NAME,
-        "output": [
-            {"id": f"msg_{uuid4().hex}", "type": "message", "status": status, "role": "assistant", "content": [content]}
-        ],
+        "output": [output],
         "parallel_tool_calls": body.get("parallel_tool_calls", True),
         "previous_response_id": None,
         "reasoning": {"effort": None, "summary": None},

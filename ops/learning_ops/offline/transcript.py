@@ -21,6 +21,7 @@ class Known:
     type: str = ""
     relation: str = ""
     target: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ def _known(record: dict[str, object]) -> Known:
         type=_optional(record, "type"),
         relation=_optional(record, "relation"),
         target=_optional(record, "target"),
+        title=_optional(record, "title"),
     )
 
 

@@ -222,16 +222,6 @@ def test_given_an_event_that_kills_its_workers_when_they_are_counted_then_window
     assert rows(everything_db, "SELECT FROM learning.mailbox") == []
 
 
-def test_given_a_worker_that_hands_back_when_it_does_then_that_counts_as_no_crash(
-    app_db: Database, dispatcher_db: Database, everything_db: Database
-) -> None:
-    take_in(dispatcher_db, event(), spec=PROFILE_ONLY)
-    for _ in range(6):
-        held = claim(app_db, mailbox_id(everything_db))
-        assert held.window_limit is None
-        app_db.run("default", mailbox.hand_back, held)
-
-
 def test_given_due_mailboxes_when_they_are_taken_then_each_is_nudged_once_until_the_nudge_is_lost(
     app_db: Database, dispatcher_db: Database, everything_db: Database
 ) -> None:

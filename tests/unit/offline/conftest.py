@@ -63,6 +63,51 @@ def profile_schema_fixture() -> Any:
     return profile_schema
 
 
+def closed(**properties: Any) -> dict[str, Any]:
+    """A strict object schema."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def entity_schema(*types: str) -> dict[str, Any]:
+    """A strict entity_memory_patch schema; `types` are the only entity types that it takes, none takes any."""
+    text, maybe = {"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    kind = {"type": "string", "enum": list(types)} if types else text
+    cited = {"message": text, "quote": text}
+    about = {"entity": text, "type": kind}
+
+    def several(**properties: Any) -> dict[str, Any]:
+        return {"type": "array", "items": closed(**properties, **cited)}
+
+    names = {"type": "array", "items": text}
+    return closed(
+        entities=several(name=text, type=kind, aliases=names, description=maybe),
+        facts=several(**about, content=text, replaces=maybe),
+        properties=several(**about, name=text, value=text),
+        events=several(**about, content=text, date=maybe),
+        relationships=several(source=text, source_type=kind, relation=text, target=text, target_type=kind),
+        retract=several(learning=text),
+    )
+
+
+@pytest.fixture(name="entity_schema")
+def entity_schema_fixture() -> Any:
+    return entity_schema
+
+
+def insight_schema() -> dict[str, Any]:
+    """A strict learned_knowledge_patch schema."""
+    text, maybe = {"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    cited = {"message": text, "quote": text}
+    known = {"type": "array", "items": closed(learning=text, **cited)}
+    insight = closed(title=text, learning=text, context=maybe, tags={"type": "array", "items": text}, **cited)
+    return closed(insights={"type": "array", "items": insight}, confirm=known, retract=known)
+
+
+@pytest.fixture(name="insight_schema")
+def insight_schema_fixture() -> Any:
+    return insight_schema
+
+
 def session_schema(*, planning: bool) -> dict[str, Any]:
     """A strict session_context_patch schema."""
 

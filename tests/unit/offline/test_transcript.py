@@ -1,5 +1,6 @@
 """The known and transcript blocks are read strictly: well-formed, or not at all."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def test_given_both_blocks_when_read_then_every_line_is_there_and_words_about_th
     assert read is not None
     assert read.known == (Known(id="k1", kind="field", text="Al", name="name"),)
     assert read.lines == (
-        Line(id="m1", role="user", text="a </transcript> b"),
+        Line(id="m1", role="user", text="a </transcript> b", at=date(2026, 11, 22)),
         Line(id="m2", role="assistant", text="line\u2028separator", name="Bot", earlier=True),
     )
 

@@ -75,7 +75,8 @@ def test_given_a_message_then_it_is_taken_as_it_is() -> None:
     "message",
     [
         "hi", None, 5, [], object(), Message, {}, {"content": "hi"}, {"role": "owner", "content": "hi"}, {"role": None},
-        {"role": ["user"]}, {"role": "user", "content": 5}, {"role": "user", "content": {"a": 1}}, {"role": "user", "content": b"hi"},
+        {"role": ["user"]}, {"role": "user", "content": 5}, {"role": "user", "content": {"a": 1}},
+        {"role": "user", "content": b"hi"},
         {"role": "user", "content": [5]}, {"role": "user", "content": [{"text": "no type"}]},
         {"role": "user", "content": [object()]}, {"role": "user", "content": "a\x00"}, {"role": "user", "content": "\ud800"},
         {"role": "user", "content": [{"type": "\x00"}]}, {"role": "user", "name": ""}, {"role": "user", "name": " a"},
