@@ -139,6 +139,8 @@ class Streams:
         if self._pid != os.getpid():
             self._idle, self._pools, self._pid = deque(), WeakKeyDictionary(), os.getpid()
         if (pool := self._pools.get(loop)) is None:
+            for ended in [known for known in self._pools if known.is_closed()]:
+                self._pools.pop(ended, None)  # a pool refers to its loop: it would never go by itself
             pool = self._pools[loop] = redis.asyncio.BlockingConnectionPool(
                 max_connections=ASYNC_CONNECTIONS,
                 timeout=SOCKET_SECONDS,

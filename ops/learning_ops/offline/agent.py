@@ -15,6 +15,7 @@ from learning_ops.offline.instance import NoInstance, branches, emptiest, fits
 from learning_ops.offline.statements import statements
 
 LINE_LENGTH = 400  # characters of a result or memory that an answer quotes
+SEARCH_LIMIT = 5  # results asked for where a function takes a limit
 _BLOCK = re.compile(r"<learning-machine-memory\b[^<>]*>(?P<lines>.*?)(?:</learning-machine-memory\s*>|\Z)", re.DOTALL)
 
 _POLITE = r"(?:(?:please|ok|okay|hi|hello|hey|thanks|great|also|and|now|can\s+you|could\s+you|would\s+you|will\s+you)[,!.]?\s+)*"
@@ -108,7 +109,11 @@ def _call(asked: str, conversation: Conversation) -> ToolCall | None:
     if search := _SEARCH.fullmatch(asked):
         query = search["v"].strip(" ?.!\"'")
         name = next((one for one in _SEARCH_TOOLS if one in tools), None)
-        return _made(name, {"query": query, "text": query, "name": query}, tools) if name and query else None
+        return (
+            _made(name, {"query": query, "text": query, "name": query, "limit": SEARCH_LIMIT}, tools)
+            if name and query
+            else None
+        )
     return None
 
 
@@ -157,7 +162,7 @@ def _made(name: str, values: Mapping[str, Any], tools: Mapping[str, Mapping[str,
             except NoInstance:
                 return None
     # A function that takes none of what was asked for would be called for nothing.
-    return ToolCall(name=name, arguments=arguments) if arguments.keys() & values.keys() else None
+    return ToolCall(name=name, arguments=arguments) if (arguments.keys() & values.keys()) - {"limit"} else None
 
 
 def _forms(value: Any) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "augu
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "a couple of": 2,
+    "ten": 10, "eleven": 11, "twelve": 12, "a couple of": 2,
 }  # fmt: skip
 
 _MONTH = "(?:" + "|".join(month.capitalize() for month in _MONTHS) + ")"
@@ -92,7 +92,7 @@ def _relative(parts: dict[str, str], said: date) -> str | None:
     if "near" in parts:
         near = parts["near"].lower()
         back = 2 if near.startswith("the day before") else 1 if near.startswith(("yesterday", "last")) else 0
-        return (said - timedelta(days=back)).isoformat()
+        return _days_before(said, back)
     if "ago" in parts:
         words = " ".join(parts["ago"].lower().split())
         count = int(words) if words.isdecimal() else _NUMBERS.get(words)
@@ -102,17 +102,23 @@ def _relative(parts: dict[str, str], said: date) -> str | None:
         return {"month": f"{said:%Y-%m}", "year": f"{said:%Y}"}.get(unit)
     named = (parts.get("last") or parts["weekday"]).lower()
     if named in _DAYS:
-        return (said - timedelta(days=(said.weekday() - _DAYS.index(named) - 1) % 7 + 1)).isoformat()
+        return _days_before(said, (said.weekday() - _DAYS.index(named) - 1) % 7 + 1)
     if named in _MONTHS:
         month = _MONTHS.index(named) + 1
         return f"{said.year - (month >= said.month):04}-{month:02}"
     return _before(said, 1, named)
 
 
+def _days_before(said: date, days: int) -> str | None:
+    return (
+        (said - timedelta(days=days)).isoformat() if said.toordinal() > days else None
+    )  # the calendar begins with year 1
+
+
 def _before(said: date, count: int, unit: str) -> str | None:
     months = said.year * 12 + said.month - 1 - count
     if unit in {"day", "week"}:
-        return (said - timedelta(days=count * (7 if unit == "week" else 1))).isoformat()
+        return _days_before(said, count * (7 if unit == "week" else 1))
     if unit == "month" and months >= 12:
         return f"{months // 12:04}-{months % 12 + 1:02}"
     return f"{said.year - count:04}" if unit == "year" and count < said.year else None

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from learning_ops.offline.entity_statement import EntityStatement, Named, company, person, sure
-from learning_ops.offline.lexicon import TECHNOLOGIES
-from learning_ops.offline.names import NAME, STRONG, TYPES, WEAK, bare_name, is_name, own_type
+from learning_ops.offline.names import NAME, STRONG, TYPES, WEAK, bare_name, is_name, own_type, technology
 from learning_ops.offline.values import occupation
 
 _TYPED = [(kind, re.compile(rf"(?:.*[\s-])?(?:{nouns})\Z", re.IGNORECASE)) for kind, nouns in TYPES.items()]
@@ -252,13 +251,8 @@ def is_a(said: Predicate, found: re.Match[str]) -> Said:
         if nouns.match(head):
             description = words[0].upper() + words[1:]
             yield EntityStatement(kind="description", about=sure(said.subject, kind), content=description)
+            if seat := re.search(rf"\bbased\s+in\s+(?P<o>{NAME})", words):
+                yield from based(said, seat)
             return
     if occupation(head):
         yield EntityStatement(kind="fact", about=person(said.subject), content=f"Is {words}")
-
-
-def technology(name: str) -> str | None:
-    """The kind of technology that a name belongs to, as far as a short list knows it."""
-    folded = name.casefold().strip()
-    bare = re.sub(r"\s+[\d.]+$", "", folded)
-    return next((kind for kind, names in TECHNOLOGIES.items() if folded in names or bare in names), None)

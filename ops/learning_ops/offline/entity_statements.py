@@ -36,11 +36,11 @@ _FICTION = re.compile(
     r"|screenplay|episode|dream|sketch|joke|example|scenario|exercise|fairy\s+tale)\b",
     re.IGNORECASE,
 )
+_FORGOTTEN = re.compile(r"(?:please\s+)?(?:forget|unlearn|disregard|ignore)\b", re.IGNORECASE)
 _LEADING = re.compile(
     r"(?:[^,:.]{1,40}:|(?:after|since|before|during|despite|with|at|following)\s+[^,]{1,60},|(?:since\s+)?\d{4},?)\s+(?=\S)",
     re.IGNORECASE,
 )
-_TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Prof)\.?\s+(?=[^\W\d_a-z])")
 _ADVERBS = (
     r"(?:(?:just|recently|finally|now|already|also|officially|currently|then|still|successfully|since|formally|quietly|again"
     r"|mainly|mostly|later|soon)\s+)*"
@@ -70,8 +70,8 @@ _ALIASES = (
     re.compile(rf"(?P<n>{NAME})\s+\((?:(?P<how>{_CALLED})\s+)?(?P<a>{NAME})\)"),
     re.compile(rf"(?P<n>{NAME}),?\s+(?:(?:which\s+)?is\s+)?(?P<how>{_CALLED})\s+(?P<a>{NAME})(?:,|$)"),
 )
-_MET = re.compile(rf"\b(?:met|spoke\s+(?:to|with)|talked\s+(?:to|with)|called|emailed|with)\s+(?P<n>{NAME})")
-_WORK = re.compile(rf"\b(?:work|worked|working|job|interned|interning|employed)\s+(?:at|for|by)\s+(?P<n>{NAME})")
+_MET = re.compile(rf"\b(?:met|spoke\s+(?:to|with)|talked\s+(?:to|with)|called|emailed)\s+(?P<n>{NAME})")
+_WORK = re.compile(rf"\b(?:works?|worked|working|job|interned|interning|employed)\s+(?:at|for|by)\s+(?P<n>{NAME})")
 _PLURALS = {
     "are": "is", "have": "has", "lead": "leads", "live": "lives", "manage": "manages", "own": "owns", "report": "reports",
     "run": "runs", "sell": "sells", "use": "uses", "work": "works",
@@ -105,7 +105,7 @@ def entity_statements(message: str, said: date | None) -> list[EntityStatement]:
 
 
 def _states(text: str) -> bool:
-    if _ASKED.match(text) or UNREAL.search(text) or REPORTED.search(text):
+    if _ASKED.match(text) or _FORGOTTEN.match(text) or UNREAL.search(text) or REPORTED.search(text):
         return False
     return not (_HEDGED.search(text) or _FICTION.search(text) or _NEGATED.search(text))
 
@@ -113,7 +113,7 @@ def _states(text: str) -> bool:
 def _sentence(text: str, said: date | None) -> Iterator[EntityStatement]:
     for name, kind in mentions(text):
         yield EntityStatement(kind="mention", about=sure(name, kind))
-    text = _TITLE.sub("", without_leads(text))
+    text = without_leads(text)
     for pattern in _ALIASES:
         for found in list(pattern.finditer(text)):
             name, alias = bare_name(found["n"]), bare_name(found["a"])

@@ -35,7 +35,7 @@ def insight_patch(transcript: Transcript, schema: Mapping[str, Any]) -> dict[str
             continue
         for label, cite in _taken_back(line, known):
             confirm.pop(label, None)
-            retract[label] = cite
+            retract[label] = {"learning": label, **cite}
         for lesson in lessons(line.text):
             cite = _cite(line, lesson.start, lesson.end)
             same = next((one for one in known if one.id not in retract and alike(one.text, lesson.learning)), None)

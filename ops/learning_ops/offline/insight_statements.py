@@ -115,8 +115,13 @@ _TO_THE_ASSISTANT = frozenset({
 })  # fmt: skip
 _NO_VERBS = frozenset({
     "a", "again", "an", "been", "ever", "glad", "good", "great", "happy", "here", "in", "more", "nice", "on",
-    "open", "ready", "the", "there", "was", "welcome", "yours",
+    "open", "ready", "the", "there", "up", "was", "welcome", "yours",
 })  # fmt: skip
+# "Always smiling", "never saw": what tells of somebody, not what to do.
+_INFLECTED = re.compile(
+    r"[a-z]*[aeiou][a-z]*ing|(?!embed$|shed$)\w+[^e]ed|saw|went|got|knew|thought|came|took|gave|felt|said|told|found|made|seen"
+    r"|gone|done|known"
+)
 _ASKED = re.compile(
     r"(?:what|who|how|why|which|where|do|does|did|is|are|was|were|can|could|would|should|may|will|has|have)\b",
     re.IGNORECASE,
@@ -163,7 +168,8 @@ def _lesson(text: str) -> tuple[str, str | None] | None:
     if trick := _TRICK.fullmatch(said):
         said = trick["l"]
     elif rule := _RULE.fullmatch(said):
-        if rule["verb"].casefold() in _TO_THE_ASSISTANT | _NO_VERBS:
+        verb = rule["verb"].casefold()
+        if verb in _TO_THE_ASSISTANT | _NO_VERBS or _INFLECTED.fullmatch(verb):
             return None
         said = f"{rule['front']}, {rule['l']}" if rule["front"] else text if text[:4].lower() == "as a" else rule["l"]
     elif compared := _BETTER.fullmatch(said):
@@ -173,7 +179,7 @@ def _lesson(text: str) -> tuple[str, str | None] | None:
         return _checked(said, context_of(_capital(said)) or (_capital(purpose["c"]) if purpose else None))
     elif _AVOID.fullmatch(said):
         if not marked and re.match(
-            r"(?:don't|do\s+not)\s+(?:forget|worry|mind|hesitate|know|think)\b", said, re.IGNORECASE
+            r"(?:don't|do\s+not)\s+(?:forget|worry|mind|hesitate|know|think|be|you)\b", said, re.IGNORECASE
         ):
             return None
         if purpose := (re.match(r"prefer\b", said, re.IGNORECASE) and _PURPOSE.search(said)):

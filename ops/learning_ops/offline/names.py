@@ -2,7 +2,7 @@
 
 import re
 
-from learning_ops.offline.lexicon import COMPANY_WORDS, GIVEN_NAMES, NOT_ENTITIES
+from learning_ops.offline.lexicon import COMPANY_WORDS, GIVEN_NAMES, NOT_ENTITIES, TECHNOLOGIES
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪİĶĹĽŁŃŅŇŌŐŒŘŚŞŠŤŪŮŰŹŻŽΑ-ΩА-Я"
 _DOT = r"(?:(?:(?<=\bInc)|(?<=\bCorp)|(?<=\bLtd)|(?<=\bCo))\.(?=\s))?"  # of a legal form inside a sentence
@@ -37,6 +37,7 @@ _LEADS = [
     ),
     ("place", r"[Tt]he\s+(?:[a-z-]+\s+)?(?:city|town|village|island|state|province|municipality)\s+of"),
     ("project", "[Pp]roject"),
+    ("person", r"(?:Dr|Mr|Mrs|Ms|Prof)\.?"),
 ]
 _LED = [(kind, re.compile(rf"\b{lead}\s+(?P<n>{NAME})")) for kind, lead in _LEADS]
 _TRAILED = [
@@ -58,13 +59,22 @@ def bare_name(words: str) -> str:
 
 
 def own_type(name: str) -> tuple[str, int] | None:
-    """What a name's own words tell: a legal form or a given name."""
+    """What a name's own words tell: a legal form, a given name or a known technology."""
     words = [word.casefold().strip(".,") for word in name.split()]
     if len(words) > 1 and words[-1] in COMPANY_WORDS:
         return "company", EXPLICIT
     if words[0] in GIVEN_NAMES and len(words) <= 3:
         return "person", GIVEN
+    if technology(name):
+        return "product", GIVEN
     return None
+
+
+def technology(name: str) -> str | None:
+    """The kind of technology that a name belongs to, as far as a short list knows it."""
+    folded = name.casefold().strip()
+    bare = re.sub(r"\s+[\d.]+$", "", folded)
+    return next((kind for kind, names in TECHNOLOGIES.items() if folded in names or bare in names), None)
 
 
 def mentions(sentence: str) -> list[tuple[str, str]]:

@@ -20,8 +20,7 @@ SAID = date(2026, 11, 22)
         ("two days ago", "2026-11-20"),
         ("3 weeks ago", "2026-11-01"),
         ("a couple of months ago", "2026-09"),
-        ("eleven months ago", None),
-        ("11 months ago", "2025-12"),
+        ("eleven months ago", "2025-12"),
         ("ten years ago", "2016"),
         ("a few days ago", None),
         ("last week", "2026-11-15"),
@@ -50,9 +49,6 @@ SAID = date(2026, 11, 22)
 def test_given_a_phrase_of_time_when_resolved_then_the_date_is_as_exact_as_its_words(
     phrase: str, resolved: str | None
 ) -> None:
-    if phrase == "eleven months ago":  # spelled-out numbers end at ten
-        assert find_date(f"it happened {phrase}", SAID) is None
-        return
     assert find_date(f"it happened {phrase}", SAID) == ("it happened", resolved)
 
 

@@ -1,5 +1,6 @@
 """The patch models of the project itself, sent as the workers send them."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -75,3 +76,34 @@ def test_given_session_patches_when_asked_for_then_planning_decides_what_is_answ
     assert planned.goal.content == "Paint the fence"
     assert planned.plan.steps == ["Sand it", "Paint it"]
     assert planned.progress is None
+
+
+def test_given_the_formats_of_entities_and_insights_when_asked_for_by_either_endpoint_then_they_are_filled_and_cited(
+    client: openai.OpenAI, material: Any, entity_schema: Any, insight_schema: Any
+) -> None:
+    said = material(
+        [
+            {"id": "m1", "role": "user", "at": "2026-11-22T13:00:00Z", "text": "Acme Corp hired Bob yesterday."},
+            {"id": "m2", "role": "assistant", "at": "2026-11-22T13:00:00Z", "text": "Tip: announce new hires early."},
+        ],
+        [{"id": "k1", "kind": "insight", "title": "Test first", "text": "Test the rollback first"}],
+    )
+
+    for name, schema in (("entity_memory_patch", entity_schema()), ("learned_knowledge_patch", insight_schema())):
+        form = {"name": name, "strict": True, "schema": schema}
+        text: Any = {"format": {"type": "json_schema", **form}}
+        wanted: Any = {"type": "json_schema", "json_schema": form}
+        response = client.responses.create(model="m", input=said, text=text)
+        completion = client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": said}], response_format=wanted
+        )
+
+        patch = json.loads(response.output_text)
+        assert patch == json.loads(completion.choices[0].message.content or "")
+        assert set(patch) == set(schema["properties"])
+        if name == "entity_memory_patch":
+            assert [(one["content"], one["date"], one["message"]) for one in patch["events"]] == [
+                ("Hired Bob", "2026-11-21", "m1")
+            ]
+        else:
+            assert [(one["title"], one["message"]) for one in patch["insights"]] == [("Announce new hires early", "m2")]
