@@ -4,7 +4,7 @@ An entry is acknowledged and deleted only after the transaction that wrote it. A
 over what is pending there; what it reads twice is a duplicate by the event's key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +34,8 @@ logger = structlog.get_logger("learning.intake")
 
 GROUP = "learning"
 BATCH = 500
+BATCH_BYTES = 8 * 1024 * 1024
+"""Of one transaction, and about what one read brings: a few large events must not fill the memory of two servers."""
 BLOCK_MILLISECONDS = 500
 KNOWN_SPECS = "learning:specs"
 
@@ -57,6 +59,11 @@ class Entry:
     id: bytes
     fields: Mapping[bytes, bytes]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return sum(map(len, self.fields.values()))
+
 
 class ShardLost(Exception):
     """A shard that was read from is another dispatcher's now: what was read is its business."""
@@ -73,6 +80,7 @@ class Intake:
         self._specs = specs
         self._settings = settings
         self._owner = owner
+        self._reach = 32  # entries of each stream that the next read asks for, since Redis counts entries and not bytes
 
     def take_over(self, shard: int) -> list[Entry]:
         """Everything that is read and not acknowledged in a shard, oldest first, now pending on this reader."""
@@ -82,7 +90,7 @@ class Intake:
         start: bytes = b"0-0"
         while True:
             start, claimed, *_ = self._redis.xautoclaim(
-                stream, GROUP, self._owner, min_idle_time=0, start_id=start, count=BATCH
+                stream, GROUP, self._owner, min_idle_time=0, start_id=start, count=self._reach
             )
             entries += [Entry(shard, entry_id, fields) for entry_id, fields in claimed if fields]
             if start == b"0-0":
@@ -94,7 +102,7 @@ class Intake:
         """New entries of these shards, in each shard's order; waits `block` milliseconds at most for the first."""
         streams = {stream_name(shard): ">" for shard in shards}
         try:
-            answer = self._redis.xreadgroup(GROUP, self._owner, streams, count=BATCH, block=block)
+            answer = self._redis.xreadgroup(GROUP, self._owner, streams, count=self._reach, block=block)
         except redis.exceptions.ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
@@ -102,17 +110,21 @@ class Intake:
                 self._make_group(stream)
             return []
         numbers = {stream_name(shard).encode(): shard for shard in shards}
-        return [
+        found = [
             Entry(numbers[_bytes(stream)], entry_id, fields)
             for stream, entries in _pairs(answer)
             for entry_id, fields in entries
         ]
+        if found:
+            each = max(1, sum(entry.size for entry in found) // len(found))
+            self._reach = max(1, min(self._reach * 2, BATCH, BATCH_BYTES // each))
+        return found
 
     def take_in(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
         """Write entries and acknowledge them. Returns how many events were new. Raises `ShardLost`, `DBAPIError`, RedisError."""
         accepted = 0
-        for start in range(0, len(entries), BATCH):
-            accepted += self._write(entries[start : start + BATCH], tokens)
+        for batch in _batches(entries):
+            accepted += self._write(batch, tokens)
         return accepted
 
     def _write(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
@@ -218,6 +230,18 @@ _REFUSALS = {
     "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
     "closed": "user_id: this user is closed to new events. Reopen them first",
 }
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """The entries in their order, so many and so large at a time as one transaction may have."""
+    start = size = 0
+    for place, entry in enumerate(entries):
+        if place > start and (place - start == BATCH or size + entry.size > BATCH_BYTES):
+            yield entries[start:place]
+            start, size = place, 0
+        size += entry.size
+    if entries:
+        yield entries[start:]
 
 
 def _check(event: ConversationCompleted, shard: int, shards: int, oldest: datetime, newest: datetime) -> None:
