@@ -7,6 +7,8 @@ INHERITED = frozenset({
     "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LOGNAME", "PATH",
     "TMPDIR", "TZ", "USER",
 })
+# Which of the user's modules a worker may import.
+IMPORTING = frozenset({"LEARNING_SCHEMA_IMPORTS"})
 # How a model on another machine is reached.
 OUTWARD = frozenset({
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",

@@ -16,6 +16,8 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from queue import SimpleQueue
 
+from learning_ops.log_file import open_log
+
 _TETHER = Path(__file__).with_name("tether.py")
 _TAIL_BYTES = 8192
 _KILL_TIMEOUT = 5.0
@@ -93,7 +95,8 @@ def _spawn(call: Callable[[], None]) -> Future[None]:
 class ManagedProcess:
     """One child process, its log file and its end.
 
-    `env` replaces the environment (default: inherited); `log_path` receives stdout and stderr, appended, mode 0600.
+    `env` replaces the environment (default: inherited); `log_path` receives stdout and stderr, appended, mode 0600;
+    a log over 10 MiB is set aside before a start. What the child writes is of mode 0600 and 0700, by its umask.
     `stop_signal` asks for a clean end and is what the child gets when this process dies; after `stop_timeout` seconds
     comes `escalation`, if given, for as long again, then SIGKILL to the child's process group.
     `user` (root only) is the name of the system user to run as.
@@ -137,7 +140,7 @@ class ManagedProcess:
 
     def _open(self) -> None:
         tether = [sys.executable, "-I", "-S", os.fspath(_TETHER), str(os.getpid()), str(int(self.stop_signal))]
-        log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = open_log(self.log_path)
         try:
             self._log_start = os.fstat(log).st_size
             self._popen = subprocess.Popen(

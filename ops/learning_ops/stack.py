@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from learning_ops.embedded import DataDirectory, EmbeddedServices
-from learning_ops.environment import INHERITED, OUTWARD, environment
+from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
@@ -29,7 +29,10 @@ _PORTS_TRIED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where everything is: the URLs of the three roles that log in, and of Redis; all with passwords."""
+    """Where everything is: the URLs of the three roles that log in, and of Redis; all with passwords.
+
+    The superuser's is not among them: its password is in the data directory's secrets alone.
+    """
 
     database_url: str
     dispatcher_database_url: str
@@ -136,8 +139,12 @@ class Stack:
         return tuple(self._children)
 
     def env(self) -> dict[str, str]:
-        """What a process in another terminal has to know; no key that the user set."""
-        return {**self.addresses.env(), **self.model.env}
+        """What an agent or a worker in another terminal has to know; no key that the user set, and no wider role."""
+        return {**_only(self.addresses.env(), *_AGENTS), **self.model.env}
+
+    def operator_env(self) -> dict[str, str]:
+        """What an operator in another terminal has to know besides."""
+        return _only(self.addresses.env(), *_OPERATORS)
 
     def __enter__(self) -> Self:
         self.start()
@@ -150,16 +157,17 @@ class Stack:
 
     def _migrated(self) -> Addresses:
         from learning_ops.migration import migrate
-        from learning_stores.roles import APP, DISPATCHER
+        from learning_stores.roles import APP, DISPATCHER, OWNER
 
         postgres = self.services.postgres
         postgres.create_database(DATABASE)
-        urls = {role: postgres.url(DATABASE, role, self.data.secret(role)) for role in (APP, DISPATCHER)}
+        urls = {role: postgres.url(DATABASE, role, self.data.secret(role)) for role in (APP, DISPATCHER, OWNER)}
         migrate(postgres.url(DATABASE), urls)
+        postgres.let_log_in(OWNER, self.data.secret(OWNER))  # a directory of an earlier version has it without login
         return Addresses(
             database_url=urls[APP],
             dispatcher_database_url=urls[DISPATCHER],
-            owner_database_url=postgres.url(DATABASE),
+            owner_database_url=urls[OWNER],
             redis_url=self.services.redis.url,
         )
 
@@ -179,15 +187,13 @@ class Stack:
         return self._process("offline-model", ["-m", "learning_ops.offline", "--port", str(port)], env)
 
     def _dispatcher(self) -> ManagedProcess:
-        env = self.addresses.env()
-        wanted = {name: env[name] for name in ("LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")}
+        wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
         return self._process("dispatcher", ["-m", "learning_ops.main", "dispatcher"], wanted)
 
     def _worker(self, store: str) -> ManagedProcess:
-        env = self.addresses.env()
-        wanted = {name: env[name] for name in ("LEARNING_DATABASE_URL", "LEARNING_REDIS_URL")}
+        wanted = _only(self.addresses.env(), *_AGENTS)
         options = ["-Q", f"learning.{store}", "-P", "threads", "-c", str(_THREADS), "-n", f"{store}@%h", "-E"]
-        inherited = INHERITED | OUTWARD if self._choice == "openai" else INHERITED
+        inherited = INHERITED | IMPORTING | (OUTWARD if self._choice == "openai" else frozenset())
         return self._process(
             store.replace("_", "-") + "-worker",
             [*_CELERY, "worker", *options, *_ALONE],
@@ -196,8 +202,7 @@ class Stack:
         )
 
     def _curator(self) -> ManagedProcess:
-        env = self.addresses.env()
-        wanted = {name: env[name] for name in ("LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")}
+        wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
         schedule = os.fspath(self._run / "beat-schedule")
         options = ["-Q", "learning.curator", "-P", "solo", "-B", "-s", schedule, "-n", "curator@%h", "-E"]
         return self._process("curator", [*_CELERY, "worker", *options, *_ALONE], wanted)
@@ -248,6 +253,14 @@ class Stack:
 
 _CELERY = ("-m", "celery", "-A", "learning_workers.app")
 _ALONE = ("--without-mingle", "--without-gossip", "--loglevel=INFO")  # nothing here asks the other workers for anything
+
+
+_AGENTS = ("LEARNING_DATABASE_URL", "LEARNING_REDIS_URL")
+_OPERATORS = ("LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_OWNER_DATABASE_URL")
+
+
+def _only(env: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: env[name] for name in names}
 
 
 def _stores() -> list[str]:

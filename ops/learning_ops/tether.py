@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o077)  # what a child writes is its user's alone, whatever the terminal that started the parent says
     if user:
         _drop_to(user)
     _die_with_parent(int(parent), int(death_signal))

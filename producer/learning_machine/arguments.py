@@ -31,7 +31,14 @@ def checked_number(
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise refusal(name, f"is {type(value).__name__}, not a number", remedy)
     if math.isnan(value) or not least <= value <= most:
-        raise refusal(name, f"is not between {least:,g} and {most:,g}", remedy)
+        raise refusal(name, f"is not between {least:,.12g} and {most:,.12g}", remedy)
+    return value
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """True or False, and nothing that Python would take for one of them."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(name, f"is {type(value).__name__}, not a bool", "Give True or False")
     return value
 
 

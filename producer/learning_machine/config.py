@@ -10,9 +10,11 @@ from learning_machine.arguments import ID_REMEDY
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.finding import first_finding
 from learning_schemas.patch import profile_patch_model
+from learning_schemas.pattern import UnusablePattern, check_pattern
 from learning_schemas.profile import UserProfile, import_schema, json_schema_of
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import MachineSpec, StoreSpec, Trigger
+from learning_schemas.user_schema import patterns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,19 @@ class UserProfileConfig(StoreConfig):
             schema = imported
         if schema is not None and schema is not UserProfile:
             object.__setattr__(self, "_travelling", json_schema_of(schema, has_import=self.schema_import is not None))
+            self._check_patterns()
         profile_patch_model(self.spec())
+
+    def _check_patterns(self) -> None:
+        for pattern in patterns(self._travelling or {}):
+            try:
+                check_pattern(pattern)
+            except UnusablePattern as error:
+                raise ConfigurationError(
+                    "user_profile.schema",
+                    f"the pattern {pattern!r} {error}",
+                    "Write it without looking around and back: the workers have no engine for these",
+                ) from None
 
     def spec(self) -> StoreSpec:
         """The form that travels."""
@@ -125,4 +139,5 @@ def machine_spec(name: str, model: str | None, given: Mapping[str, Any]) -> Mach
         return MachineSpec(name=name, model=model, stores=stores)
     except ValidationError as error:
         found = first_finding(error)
-        raise ConfigurationError(found.field, found.problem, ID_REMEDY) from None
+        remedy = ID_REMEDY if found.field in ("name", "model") else "docs/configuration.md has the limits"
+        raise ConfigurationError(found.field or "stores", found.problem, remedy) from None

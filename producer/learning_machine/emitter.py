@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from learning_machine.lock import Lock
-from learning_machine.numbering import NUMBERING
+from learning_machine.numbering import numbering_for
 from learning_machine.streams import Streams
 from learning_schemas.errors import InvalidEvent, NotAccepted
 from learning_schemas.event import ConversationCompleted, check_size
@@ -54,6 +54,7 @@ class Emitter:
         self, redis_url: str, database: Database, spec: MachineSpec, *, shards: int, max_event_bytes: int
     ) -> None:
         self._streams = Streams(redis_url)
+        self.numbering = numbering_for(redis_url)
         self._database = database
         self.spec_hash = spec.spec_hash()
         self._by_hash = {None: DEFAULT_SPEC, DEFAULT_SPEC.spec_hash(): DEFAULT_SPEC, self.spec_hash: spec}
@@ -105,7 +106,7 @@ class Emitter:
         body = event.to_json()
         check_size(body, self._max_event_bytes)
         if event.seq is None or event.producer is None:
-            producer, seq = NUMBERING.take()
+            producer, seq = self.numbering.take()
             # Spliced in, since writing the whole event a second time would cost as much as the first.
             body = b'%s,"producer":"%s","seq":%d}' % (body[:-1], str(producer).encode(), seq)
         else:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from learning_machine.arguments import (
     checked_choice,
     checked_deadline,
+    checked_flag,
     checked_hooks,
     checked_id,
     checked_tokens,
@@ -33,7 +34,8 @@ Messages = Iterable[Message | Mapping[str, Any] | object]
 
 RECALL_SECONDS = 0.5
 RECALL_TOKENS = 1_000
-_AGENT_CONNECT_SECONDS = 2
+_AGENT_SECONDS = 2
+"""What an agent waits for Postgres, to connect and for each answer; recall has its own deadline."""
 
 
 class LearningMachine:
@@ -62,14 +64,16 @@ class LearningMachine:
         recall_tokens: int = RECALL_TOKENS,
     ) -> None:
         settings = AgentSettings.load(database_url=database_url, redis_url=redis_url)
-        self._require_tenant = require_tenant
+        self._require_tenant = checked_flag("require_tenant", require_tenant)
         own = tenant if tenant is not None else settings.tenant
         self._tenant = None if own is None else checked_id("tenant", own, ConfigurationError)
         self.spec = machine_spec(name, model, {"user_profile": user_profile, "session_context": session_context})
-        self._redact = Redactor(checked_hooks(redaction_hooks), enabled=redact)
+        self._redact = Redactor(checked_hooks(redaction_hooks), enabled=checked_flag("redact", redact))
         self._recall_deadline = checked_deadline("recall_deadline", recall_deadline, ConfigurationError)
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
-        self._database = Database(settings.database(), connect_seconds=_AGENT_CONNECT_SECONDS)
+        self._database = Database(
+            settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS
+        )
         self._recaller = Recaller(self._database)
         self._recent = RecentEvents()
         self._emitter = Emitter(
@@ -80,6 +84,10 @@ class LearningMachine:
             max_event_bytes=settings.max_event_bytes,
         )
         self._loops = EventLoops(self._close_in_loop)
+
+    def __repr__(self) -> str:
+        tenant = "none yet" if self._tenant is None and self._require_tenant else repr(self._tenant or "default")
+        return f"LearningMachine(name={self.spec.name!r}, tenant={tenant}, stores={', '.join(self.spec.stores)})"
 
     def for_tenant(self, tenant: str) -> Self:
         """The same machine for another tenant: shares connections and spec, costs nothing. Closing either closes both."""

@@ -1,4 +1,4 @@
-"""This process's producer id, and the numbers of its events: without gaps, for all machines together, new after a fork."""
+"""This process's producer ids, and the numbers of its events: without gaps for each place they go to, new after a fork."""
 
 import itertools
 import os
@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 
 class Numbering:
-    """Hands out (producer, seq) pairs; safe in threads."""
+    """Hands out (producer, seq) pairs for one destination; safe in threads."""
 
     def __init__(self) -> None:
         self.renew()
@@ -22,5 +22,17 @@ class Numbering:
         return producer, next(numbers)  # one step of the interpreter: no two threads get the same
 
 
-NUMBERING = Numbering()
-os.register_at_fork(after_in_child=NUMBERING.renew)
+_NUMBERINGS: dict[str, Numbering] = {}
+
+
+def numbering_for(destination: str) -> Numbering:
+    """The numbering of all machines of this process that send to that address; to another one counts by itself."""
+    return _NUMBERINGS.setdefault(destination, Numbering())
+
+
+def _renew() -> None:
+    for numbering in _NUMBERINGS.values():
+        numbering.renew()
+
+
+os.register_at_fork(after_in_child=_renew)

@@ -57,6 +57,7 @@ SQUASH_TABLE = bytes.maketrans(
     string.ascii_uppercase.encode() + b"=" + string.digits.encode(), string.ascii_lowercase.encode() + b":" + b"0" * 10
 )
 CARD_GATE = b"0" * 13
+WIDE_CARD_GATE = b"?" * 13
 PASSWORD_GATE = re.compile(rb"pass[wpc]")
 PWD_GATE = b"pwd"
 PW_GATE = b"pw:"
@@ -157,7 +158,12 @@ PEM_CUT_BODY = re.compile(
 CARD = re.compile(
     r"(?P<uuid>(?<![A-Za-z0-9])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
     r"|[2-6](?<![A-Za-z0-9_+.].)[0-9]{2,18}(?:[ \xa0-][0-9]{3,16}){0,5}(?:[ \xa0-][0-9]{1,2})?(?![A-Za-z0-9_]|\.[0-9])"
+    # Between dots only as cards are printed: longer and shorter groups are amounts, versions, addresses.
+    r"|[2-6](?<![A-Za-z0-9_+.].)[0-9]{3}(?:\.[0-9]{4}\.[0-9]{4}\.[0-9]{4}|\.[0-9]{6}\.[0-9]{5})(?![A-Za-z0-9_]|\.[0-9])"
 )
+# Digits and separators in the width of Chinese characters; each has one that is narrow.
+WIDE_CARD = re.compile("(?:[\uff10-\uff19][ \u3000\uff0d\uff0e-]?){13}")
+NARROW = {0xFF10 + digit: ord("0") + digit for digit in range(10)} | {0x3000: " ", 0xFF0D: "-", 0xFF0E: "."}
 # Issuer prefixes and how many digits their numbers have (ISO/IEC 7812 ranges as the networks publish them).
 CARD_ISSUERS = (
     (re.compile("4"), (19, 16, 13)),

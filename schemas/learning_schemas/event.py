@@ -6,14 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.finding import first_finding
 from learning_schemas.ids import LAST_MILLISECOND
-from learning_schemas.limits import MAX_EVENT_BYTES, MAX_MESSAGES, Id, Text
+from learning_schemas.limits import MAX_EVENT_BYTES, MAX_JSON_VALUES, MAX_KEY_BYTES, MAX_MESSAGES, Id, Text
 from learning_schemas.message import JsonObject, Message
+from learning_schemas.scope import session_scope
 
 History = Literal["auto", "delta", "full"]
 """What the messages of an event are: only new ones (`delta`), the whole history (`full`), or to be found out (`auto`)."""
@@ -42,6 +52,26 @@ def _plausible(value: datetime) -> datetime:
     return value
 
 
+def _short_user(value: str, info: ValidationInfo) -> str:
+    _check_key(info.data.get("tenant", ""), value, "")
+    return value
+
+
+def _short_session(value: str, info: ValidationInfo) -> str:
+    _check_key(info.data.get("tenant", ""), info.data.get("user_id"), value)
+    return value
+
+
+def _check_key(tenant: str, user_id: str | None, session_id: str) -> None:
+    size = len(f"{tenant}{session_scope(user_id, session_id)}".encode())
+    if size > MAX_KEY_BYTES:
+        problem = "makes a key of {size} bytes with the ids before it, over the limit of {limit}"
+        raise PydanticCustomError(_KEY_TOO_LONG, problem, {"size": f"{size:,}", "limit": f"{MAX_KEY_BYTES:,}"})
+
+
+_KEY_TOO_LONG = "key_too_long"
+
+
 class ConversationCompleted(BaseModel):
     """What was said, by whom, in which session: version 1 of the wire format.
 
@@ -56,8 +86,8 @@ class ConversationCompleted(BaseModel):
     v: Literal[1] = 1
     id: Annotated[UUID, AfterValidator(_seven)]
     tenant: Id = "default"
-    user_id: Id | None = None
-    session_id: Id | None = None
+    user_id: Annotated[Id, AfterValidator(_short_user)] | None = None
+    session_id: Annotated[Id, AfterValidator(_short_session)] | None = None
     agent_id: Id | None = None
     team_id: Id | None = None
     occurred_at: Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_plausible)]
@@ -115,14 +145,14 @@ def check_size(body: bytes, max_bytes: int) -> None:
 
 _REMEDIES = {
     "role": "Use one of user, assistant, system, developer, tool",
-    "messages": f"Give between 1 and {MAX_MESSAGES:,} messages, each with a role and content",
+    "messages": f"Give between 1 and {MAX_MESSAGES:,} messages, each with a role",
     "content": "Give a string without NUL and lone surrogates, or a list of parts such as {'type': 'text', 'text': …}",
     "occurred_at": "Give a datetime with a time zone, such as datetime.now(UTC)",
     "history": "Use one of auto, delta, full",
     "end_of_session": "Give true or false",
     "id": "Let emit mint the id, or give a UUIDv7 for an event and 1 to 255 visible characters for a message",
-    "metadata": "Give a JSON object of at most 16 levels",
-    "tool_calls": "Give JSON of at most 16 levels",
+    "metadata": f"Give a JSON object of at most 16 levels and {MAX_JSON_VALUES:,} values",
+    "tool_calls": f"Give JSON of at most 16 levels and {MAX_JSON_VALUES:,} values",
     "spec": "Give the 64 hex digits of a machine's spec hash, or leave it out",
     "event": "Give one JSON object as `learning-machine schema` describes it",
 }
@@ -134,6 +164,8 @@ def invalid_event(error: ValidationError) -> InvalidEvent:
     found = first_finding(error)
     if found.kind == "extra_forbidden":
         remedy = "Remove it or correct its name; `learning-machine schema` lists the fields"
+    elif found.kind == _KEY_TOO_LONG:
+        remedy = "Give shorter ids, or hash them"
     elif found.name.endswith("_id") or found.name in ("tenant", "name"):
         remedy = _ID_REMEDY
     elif found.field.startswith("messages[") and found.name == "messages":

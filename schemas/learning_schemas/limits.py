@@ -13,6 +13,10 @@ MAX_MESSAGES = 2_000
 MAX_ID_LENGTH = 255
 MAX_DEPTH = 16
 """Levels of nesting in metadata and tool calls."""
+MAX_JSON_VALUES = 20_000
+"""Values (entries of objects and lists, on all levels) in one metadata or tool calls."""
+MAX_KEY_BYTES = 1_500
+"""Bytes of tenant, user id and session id together: they are the key of an index, percent-encoded."""
 MAX_CLOCK_SKEW_SECONDS = 600
 """How far ahead of the server's clock an event's id may be."""
 _MAX_NUMBER_BITS = 1_000
@@ -56,8 +60,13 @@ Text = Annotated[str, AfterValidator(clean_text)]
 def check_json(value: Any, max_depth: int = MAX_DEPTH) -> Any:
     """A copy of `value` as JSON has it: objects, lists, clean text, numbers; an SDK's objects as their dictionaries.
 
-    Raises ValueError for what JSON or Postgres cannot hold, and for more than `max_depth` levels.
+    Raises ValueError for what JSON or Postgres cannot hold, for more than `max_depth` levels or MAX_JSON_VALUES values.
     """
+    return _as_json(value, max_depth, [MAX_JSON_VALUES])
+
+
+def _as_json(value: Any, max_depth: int, left: list[int]) -> Any:
+    """The same; `left` holds how many values more there may be."""
     if isinstance(value, str):
         return clean_text(value)
     if value is None or isinstance(value, bool):
@@ -72,14 +81,18 @@ def check_json(value: Any, max_depth: int = MAX_DEPTH) -> Any:
         return value
     if max_depth == 0:
         raise ValueError("is nested too deeply")
+    if isinstance(value, (Mapping, list, tuple)):
+        left[0] -= len(value)
+        if left[0] < 0:
+            raise ValueError(f"holds more than {MAX_JSON_VALUES:,} values")
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
             raise ValueError("has a key that is not text")
-        return {clean_text(name): check_json(inner, max_depth - 1) for name, inner in value.items()}
+        return {clean_text(name): _as_json(inner, max_depth - 1, left) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [check_json(inner, max_depth - 1) for inner in value]
+        return [_as_json(inner, max_depth - 1, left) for inner in value]
     if (dumped := dumped_model(value)) is not None:
-        return check_json(dumped, max_depth)
+        return _as_json(dumped, max_depth, left)
     raise ValueError(f"has a value that JSON cannot hold: {type(value).__name__}")
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.user_schema import is_field_name
 from learning_schemas.validators import python_validator
 
 _FIELD = "user_profile.schema"
@@ -57,8 +58,7 @@ def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
     if not properties:
         raise ConfigurationError(_FIELD, f"{schema.__name__} has no fields", "Give it one field at least")
     for name in properties:
-        # The model's patch has an attribute of that name.
-        if not name.isidentifier() or name.startswith("_") or hasattr(BaseModel, name):
+        if not is_field_name(name):
             raise ConfigurationError(
                 _FIELD,
                 f"{schema.__name__} has the field {name[:64]!r}, a name that cannot be used",
@@ -71,19 +71,33 @@ def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def import_schema(path: str) -> type:
-    """The class that `package.module:Class` names. Raises `ConfigurationError` where it cannot be imported."""
+def import_schema(path: str, *, allowed: Collection[str] | None = None) -> type:
+    """The dataclass or pydantic model that `package.module:Class` names, of one of the `allowed` modules (None: of any).
+
+    Raises `ConfigurationError` where the module is not among them (and is not imported then) or cannot be imported.
+    """
     module, _, name = path.partition(":")
+    if allowed is not None and module not in allowed:
+        raise ConfigurationError(
+            "schema_import",
+            f"{module!r} is not among LEARNING_SCHEMA_IMPORTS of this worker",
+            "Name the module there if this worker shall import it",
+        )
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
+        told = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(
-            "schema_import", f"{path!r} cannot be imported ({error})", "Name it as 'package.module:Class'"
+            "schema_import", f"{path!r} cannot be imported ({told})", "Name it as 'package.module:Class'"
         ) from None
-    if not isinstance(found, type):
-        raise ConfigurationError("schema_import", f"{path!r} is not a class", "Name it as 'package.module:Class'")
+    if not isinstance(found, type) or not (dataclasses.is_dataclass(found) or issubclass(found, BaseModel)):
+        raise ConfigurationError(
+            "schema_import",
+            f"{path!r} is neither a dataclass nor a pydantic model",
+            "Name it as 'package.module:Class'",
+        )
     return found
 
 
@@ -102,6 +116,16 @@ def _resolve(node: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -
         key: {name: _resolve(value, definitions, seen) for name, value in inner.items()}
         if key == "properties"
         else _resolve(inner, definitions, seen)
-        for key, inner in node.items()
+        for key, inner in _one_pattern(node).items()
         if key not in ("$defs", "default", "title")
     }
+
+
+def _one_pattern(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A map whose names must match a pattern, as pydantic writes it, in words that travel: names and values apart."""
+    if "additionalProperties" in node or len(node.get("patternProperties", ())) != 1:
+        return node
+    [(pattern, values)] = node["patternProperties"].items()
+    rest = {key: inner for key, inner in node.items() if key != "patternProperties"}
+    names = {**rest.get("propertyNames", {}), "pattern": pattern}
+    return {**rest, "propertyNames": names, "additionalProperties": values}

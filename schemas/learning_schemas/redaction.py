@@ -36,7 +36,9 @@ def redact(text: str) -> tuple[str, dict[str, int] | None]:
     found: list[_Found] = []
     if long_run:
         found.extend(_tokens(text, runs))
-    if digit and look.CARD_GATE in squashed:
+    if look.WIDE_CARD_GATE in squashed and look.WIDE_CARD.search(text):
+        found.extend(_cards(text.translate(look.NARROW)))
+    elif digit and look.CARD_GATE in squashed:
         found.extend(_cards(text))
     if look.PASSWORD_GATE.search(squashed) or look.PWD_GATE in squashed or (colon and look.PW_GATE in squashed):
         found.extend(_announced_passwords(text, raw))

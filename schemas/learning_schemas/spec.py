@@ -3,19 +3,35 @@
 import hashlib
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import from_json, to_json
 
 from learning_schemas.limits import Id, Text, check_json
 from learning_schemas.scope import ScopeKind
+from learning_schemas.user_schema import check_user_schema
 
 Mode = Literal["ALWAYS", "AGENTIC", "PROPOSE"]
 Trigger = Literal["turn", "session_end"]
 
+MAX_SPEC_BYTES = 262_144
+"""Canonical JSON of one spec."""
+MAX_STORES = 16
+_MAX_OPTIONS_BYTES = 16_384
 _SCHEMA_DEPTH = 64
 JsonDocument = Annotated[dict[str, Any], BeforeValidator(lambda value: check_json(value, _SCHEMA_DEPTH))]
 """A JSON object that may be nested as JSON Schemas are."""
 
+UserSchema = Annotated[JsonDocument, AfterValidator(check_user_schema)]
+"""The JSON Schema of a user's own fields, without references."""
+
+
+def _few(options: dict[str, Any]) -> dict[str, Any]:
+    if len(to_json(options)) > _MAX_OPTIONS_BYTES:
+        raise ValueError(f"is more than {_MAX_OPTIONS_BYTES:,} bytes of JSON")
+    return options
+
+
+StoreName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$")]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
 
 
@@ -38,9 +54,9 @@ class StoreSpec(BaseModel):
     idle_after: Seconds = 900.0
     model: Id | None = None
     instructions: Text | None = Field(default=None, max_length=20_000)
-    user_schema: JsonDocument | None = None
+    user_schema: UserSchema | None = None
     schema_import: Id | None = None
-    options: JsonDocument = Field(default_factory=dict)
+    options: Annotated[JsonDocument, AfterValidator(_few)] = Field(default_factory=dict)
 
 
 class MachineSpec(BaseModel):
@@ -51,7 +67,13 @@ class MachineSpec(BaseModel):
     v: Literal[1] = 1
     name: Id = "default"
     model: Id | None = None
-    stores: dict[Id, StoreSpec]
+    stores: Annotated[dict[StoreName, StoreSpec], Field(max_length=MAX_STORES)]
+
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        if len(self.to_json()) > MAX_SPEC_BYTES:
+            raise ValueError(f"is more than {MAX_SPEC_BYTES:,} bytes of JSON")
+        return self
 
     def to_json(self) -> bytes:
         """Canonical JSON: UTF-8, keys sorted, absent values left out, no spaces."""
@@ -68,6 +90,9 @@ class MachineSpec(BaseModel):
     @classmethod
     def from_json(cls, body: bytes | str) -> Self:
         """Read a spec. Raises ValueError; where it is JSON but no spec, pydantic's ValidationError."""
+        # Twice: Postgres writes a space after each comma and colon.
+        if len(body) > 2 * MAX_SPEC_BYTES:
+            raise ValueError(f"a spec of more than {MAX_SPEC_BYTES:,} bytes")
         return cls.model_validate(from_json(body))
 
 

@@ -42,11 +42,12 @@ class BoundedConnection(psycopg.Connection[Any]):
     """A connection that never waits without an end: not for a server that is stopped, nor for a cable that is cut."""
 
     wait_until: float | None = None
+    answer_seconds: float = TRANSACTION_SECONDS + _GRACE
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Run a protocol exchange; past the time the connection is closed and OperationalError raised."""
         try:
-            return super().wait(gen, interval, _bounded(timeout, self.wait_until))
+            return super().wait(gen, interval, _bounded(timeout, self.wait_until, self.answer_seconds))
         except psycopg.errors._WaitTimeout:
             self.close()
             raise ServerSilent("the server did not answer in time") from None
@@ -56,6 +57,7 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
     """The same for asyncio. A task that is cancelled while it waits does not wait on for the server to agree."""
 
     wait_until: float | None = None
+    answer_seconds: float = TRANSACTION_SECONDS + _GRACE
 
     async def wait(
         self,
@@ -64,7 +66,7 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
         timeout: float | None = None,  # noqa: ASYNC109 - the parameter is psycopg's
     ) -> T:
         """Run a protocol exchange; past the time, or cancelled, the connection is closed. Raises `ServerSilent`."""
-        bounded = _bounded(timeout, self.wait_until)
+        bounded = _bounded(timeout, self.wait_until, self.answer_seconds)
         try:
             # Not psycopg's own wait: cancelled, it asks the server to cancel and waits ten seconds for a stopped one.
             return await wait_async(gen, self.pgconn.socket, interval=interval, timeout=bounded)
@@ -76,8 +78,8 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Any]):
             raise
 
 
-def _bounded(timeout: float | None, wait_until: float | None) -> float:
-    ours = TRANSACTION_SECONDS + _GRACE if wait_until is None else max(0.001, wait_until - time.monotonic())
+def _bounded(timeout: float | None, wait_until: float | None, answer_seconds: float) -> float:
+    ours = answer_seconds if wait_until is None else max(0.001, wait_until - time.monotonic())
     return ours if timeout is None else min(timeout, ours)
 
 
@@ -102,7 +104,13 @@ class Database:
     """One role's way into one database. Connects on first use; safe in threads, after a fork, and in many event loops."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 5, field: str = "database_url", connect_seconds: int = CONNECT_SECONDS
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        field: str = "database_url",
+        connect_seconds: int = CONNECT_SECONDS,
+        answer_seconds: float = TRANSACTION_SECONDS + _GRACE,
     ) -> None:
         self.url = driver_url(url, field)
         # From its parts, because SQLAlchemy writes a space in a password as a space, which libpq takes in no URL.
@@ -116,6 +124,7 @@ class Database:
                 field, "has an option that Postgres does not know", "Check what follows the `?`"
             ) from None
         self._pool_size = pool_size
+        self._answer_seconds = answer_seconds
         self._engine: Engine | None = None
         self._engines: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
         self._pid = os.getpid()
@@ -149,10 +158,14 @@ class Database:
         }
 
     def _connect(self) -> BoundedConnection:
-        return BoundedConnection.connect(self.conninfo)
+        connection = BoundedConnection.connect(self.conninfo)
+        connection.answer_seconds = self._answer_seconds
+        return connection
 
     async def _aconnect(self) -> BoundedAsyncConnection:
-        return await BoundedAsyncConnection.connect(self.conninfo)
+        connection = await BoundedAsyncConnection.connect(self.conninfo)
+        connection.answer_seconds = self._answer_seconds
+        return connection
 
     def _forget_parent(self) -> None:
         """In the child of a fork: leave the parent's connections to the parent."""

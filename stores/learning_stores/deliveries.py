@@ -83,7 +83,8 @@ _ADD = text("""
 """)
 
 # The conflict's update also locks the row, so that a mailbox being released waits for this, or this for it. Rows come
-# sorted by key: two batches never wait for each other crosswise. What was due stays due; a flush reaches up to its number.
+# sorted by key: two batches never wait for each other crosswise. What was due stays due; a flush reaches up to its number;
+# an arrival never moves the moment past what an earlier one was promised, whatever its own machine's timing is.
 _OPEN_MAILBOXES = text("""
     INSERT INTO learning.mailbox AS m (tenant, store, scope, subject, user_id, session_id, due_at, first_pending_at,
                                        last_event_at, debounce, max_wait, flush_no)
@@ -94,11 +95,11 @@ _OPEN_MAILBOXES = text("""
         tenant text, store text, scope text, subject text, user_id text, session_id text, debounce float8, max_wait float8,
         flush_no bigint)
     ON CONFLICT (tenant, store, scope) DO UPDATE SET
-        last_event_at = now(), debounce = excluded.debounce, max_wait = excluded.max_wait,
+        last_event_at = now(), debounce = excluded.debounce, max_wait = least(m.max_wait, excluded.max_wait),
         flush_no = greatest(m.flush_no, excluded.flush_no),
         due_at = CASE WHEN excluded.flush_no > 0 THEN least(m.due_at, now())
                       WHEN m.due_at <= now() THEN m.due_at
-                      ELSE least(m.first_pending_at + excluded.max_wait, now() + excluded.debounce) END
+                      ELSE least(m.first_pending_at + least(m.max_wait, excluded.max_wait), now() + excluded.debounce) END
 """)
 
 

@@ -25,6 +25,8 @@ from learning_stores.specs import DEFAULT_HASH, SpecCache
 EventKey = tuple[str, UUID]
 """(tenant, event id)."""
 
+PREPARED_AT_ONCE = 50
+
 Verdict = Literal["accepted", "duplicate", "id_reused", "closed"]
 
 
@@ -120,11 +122,22 @@ _UNPREPARED = text("""
            e.end_of_session, e.body_bytes, e.producer, e.seq
     FROM learning.conversation_event e
     JOIN learning.subject s ON s.tenant = e.tenant AND s.subject = e.subject
-    WHERE e.accepted_no IS NULL AND e.shard = ANY (:shards)
+    WHERE e.accepted_no IS NULL AND e.set_aside IS NULL AND e.shard = ANY (:shards)
       AND (e.spec_hash = :default OR EXISTS (
           SELECT FROM learning.machine_spec m WHERE m.tenant = e.tenant AND m.hash = e.spec_hash))
     ORDER BY e.id
     LIMIT :limit
+""")
+
+_SET_ASIDE = text("""
+    UPDATE learning.conversation_event e SET set_aside = s.reason
+    FROM json_to_recordset(cast(:rows AS json)) AS s (tenant text, id uuid, reason text)
+    WHERE e.tenant = s.tenant AND e.id = s.id AND e.accepted_no IS NULL
+""")
+
+_TAKE_UP = text("""
+    UPDATE learning.conversation_event SET set_aside = NULL
+    WHERE accepted_no IS NULL AND set_aside IS NOT NULL AND shard = ANY (:shards)
 """)
 
 _PREPARED = text("""
@@ -168,26 +181,52 @@ def accept_directly(session: Session, incoming: Incoming, spec: MachineSpec, spe
     return verdicts[incoming.key]
 
 
-def prepare(session: Session, specs: SpecCache, shards: Sequence[int], limit: int = 200) -> int:
-    """Make the deliveries of events of these shards that had none, where their spec is known by now. Returns how many."""
+def prepare(session: Session, specs: SpecCache, shards: Sequence[int], limit: int = PREPARED_AT_ONCE) -> int:
+    """Make the deliveries of events of these shards that had none, where their spec is known by now.
+
+    Returns how many events were looked at. One that this version cannot read is set aside, with the reason.
+    """
     rows = session.execute(_UNPREPARED, {"shards": list(shards), "default": DEFAULT_HASH, "limit": limit}).all()
-    waiting = [_incoming(row) for row in rows]
-    if not waiting:
-        return 0
-    subjects = _lock_subjects(session, waiting)
+    waiting: list[Incoming] = []
+    aside: list[tuple[EventKey, str]] = []
+    for row in rows:
+        try:
+            waiting.append(_incoming(row))
+        except ValueError:  # pydantic's: its text would hold what was said
+            aside.append(((row.tenant, row.id), "the event cannot be read by this version"))
     known = specs.load(session, {incoming.spec_key for incoming in waiting})
-    prepared = _make_deliveries(session, waiting, known, subjects)
-    session.execute(
-        _PREPARED,
-        {
-            "tenants": [tenant for tenant, _ in prepared],
-            "ids": [event_id for _, event_id in prepared],
-            "numbers": [each.accepted_no for each in prepared.values()],
-            "before": [each.shown_before for each in prepared.values()],
-        },
-    )
-    _count_producers(session, [incoming for incoming in waiting if incoming.via != "stream"])
-    return len(waiting)
+    aside += [(each.key, "its spec cannot be read by this version") for each in waiting if each.spec_key not in known]
+    waiting = [incoming for incoming in waiting if incoming.spec_key in known]
+    if aside:
+        reasons = [{"tenant": tenant, "id": event_id, "reason": reason} for (tenant, event_id), reason in aside]
+        session.execute(_SET_ASIDE, {"rows": to_json(reasons).decode()})
+    if waiting:
+        subjects = _lock_subjects(session, waiting)
+        prepared = _make_deliveries(session, waiting, known, subjects)
+        session.execute(
+            _PREPARED,
+            {
+                "tenants": [tenant for tenant, _ in prepared],
+                "ids": [event_id for _, event_id in prepared],
+                "numbers": [each.accepted_no for each in prepared.values()],
+                "before": [each.shown_before for each in prepared.values()],
+            },
+        )
+        _count_producers(session, [incoming for incoming in waiting if incoming.via != "stream"])
+    return len(rows)
+
+
+def set_first_aside(session: Session, shards: Sequence[int], reason: str) -> None:
+    """Set aside the event that `prepare` would take first: the database refuses it."""
+    row = session.execute(_UNPREPARED, {"shards": list(shards), "default": DEFAULT_HASH, "limit": 1}).first()
+    if row is not None:
+        rows = [{"tenant": row.tenant, "id": row.id, "reason": reason}]
+        session.execute(_SET_ASIDE, {"rows": to_json(rows).decode()})
+
+
+def take_up_again(session: Session, shards: Sequence[int]) -> None:
+    """Let events of these shards that were set aside be tried again: this dispatcher may be a newer one."""
+    session.execute(_TAKE_UP, {"shards": list(shards)})
 
 
 def _incoming(row: Any) -> Incoming:

@@ -17,6 +17,7 @@ from learning_schemas.event import ConversationCompleted, History
 from learning_schemas.marker import cut_recalled
 
 _COMPARED = frozenset({"user", "assistant"})
+ONE_TURN = 2  # messages that people may well say and hear again; a longer run that is all known is history sent again
 _MARGIN = 50  # messages of the session beyond an event's length: an answer that was generated again, a late event
 _WHOLE = 4_000
 
@@ -68,9 +69,9 @@ def compared(event: ConversationCompleted, salt: bytes) -> list[Shown]:
 def divide(mode: History, incoming: Sequence[Shown], session: Sequence[Shown]) -> Division:
     """How many leading messages of an event are history.
 
-    Message ids decide where given. Else a leading run that equals the tail of what was shown is history, unless that
-    would leave nothing new (the same words can be said twice). An answer generated again replaces the one before it. An
-    event that was made before what it repeats was shown came late: all of it is history.
+    Message ids decide where given. Else a leading run that equals the tail of what was shown is history; a single turn
+    that is nothing else is not, since the same words can be said twice. An answer generated again replaces the one before
+    it. An event that was made before what it repeats was shown came late: all of it is history.
     """
     if mode == "delta" or not incoming or not session:
         return Division(0)
@@ -84,7 +85,7 @@ def divide(mode: History, incoming: Sequence[Shown], session: Sequence[Shown]) -
     known = max(_tail(chain, keys), _tail([message.key for message in earlier], keys))
     if mode == "full":
         known = max(known, _leading(a == b for a, b in zip(keys, chain, strict=False)))
-    if 0 < known < len(keys) or (known and mode == "full"):
+    if known and (known < len(keys) or mode == "full" or len(keys) > ONE_TURN):
         return Division(known)
     late_by = _run(chain, keys)
     if late_by is not None and incoming[0].event_id < min(
@@ -127,18 +128,25 @@ def _followed(incoming: Sequence[Shown], session: Sequence[Shown]) -> int:
 
 def _tail(chain: Sequence[bytes], keys: Sequence[bytes]) -> int:
     """The length of the longest run that ends `chain` and begins `keys`."""
-    for length in range(min(len(chain), len(keys)), 0, -1):
-        if chain[-length] == keys[0] and list(chain[-length:]) == list(keys[:length]):
-            return length
-    return 0
+    return _borders([*keys, None, *chain[-len(keys) :]])[-1] if chain else 0
 
 
 def _run(chain: Sequence[bytes], keys: Sequence[bytes]) -> int | None:
     """Where `keys` stands in `chain` as one run, the last such place."""
-    for start in range(len(chain) - len(keys), -1, -1):
-        if chain[start] == keys[0] and list(chain[start : start + len(keys)]) == list(keys):
-            return start
-    return None
+    ends = [place for place, border in enumerate(_borders([*keys, None, *chain])) if border == len(keys)]
+    return ends[-1] - 2 * len(keys) if ends else None
+
+
+def _borders(row: Sequence[bytes | None]) -> list[int]:
+    """For each place the length of the longest run that begins the row and ends there (Knuth, Morris and Pratt): linear,
+    whatever somebody says two thousand times."""
+    borders = [0] * len(row)
+    for place in range(1, len(row)):
+        border = borders[place - 1]
+        while border and row[place] != row[border]:
+            border = borders[border - 1]
+        borders[place] = border + (row[place] == row[border])
+    return borders
 
 
 # For each session the last so many messages, and how many positions there are.
@@ -175,16 +183,18 @@ class Histories:
         self._sessions: dict[SessionKey, SessionHistory] = {}
         self._added: list[tuple[SessionKey, Shown]] = []
         self._superseded: dict[SessionKey, list[int]] = {}
+        self._depths: dict[SessionKey, int] = {}
 
     def load(self, session: Session, wanted: Mapping[SessionKey, tuple[int, bool]]) -> None:
         """Read what these sessions have shown: (compared messages of the longest event, whether all of it is needed)."""
         keys = sorted(wanted)
+        self._depths = {key: _WHOLE if wanted[key][1] else wanted[key][0] + _MARGIN for key in keys}
         rows = session.execute(
             _LOAD,
             {
                 "tenants": [tenant for tenant, _ in keys],
                 "scopes": [scope for _, scope in keys],
-                "depths": [_WHOLE if wanted[key][1] else wanted[key][0] + _MARGIN for key in keys],
+                "depths": [self._depths[key] for key in keys],
             },
         )
         self._sessions = {key: SessionHistory() for key in keys}
@@ -206,6 +216,7 @@ class Histories:
             history.shown.append(shown)
             history.next_position += 1
             self._added.append((key, shown))
+        history.shown = history.shown[-self._depths[key] :]  # as far back as it would be loaded
         return division.known
 
     def write(self, session: Session) -> None:

@@ -5,6 +5,7 @@ generated column `ready_at` is the last of these moments. A claim takes the leas
 the token alone decides who may commit. Times are the database's clock, always.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -89,15 +90,16 @@ def take_due(session: Session, store: str, room: int, each_tenant: int = 8) -> l
 
 
 _POSTPONE = text("""
-    UPDATE learning.mailbox SET not_before = now() + :seconds * interval '1 s', wait_reason = :reason, wait_note = :note
-    WHERE id IN (SELECT m.id FROM learning.mailbox m WHERE m.store = :store AND m.ready_at <= now() LIMIT 10000
+    UPDATE learning.mailbox SET not_before = now() + :seconds * interval '1 s', wait_reason = 'waiting for store',
+        wait_note = 'no store named ' || store || ' is installed here'
+    WHERE id IN (SELECT m.id FROM learning.mailbox m WHERE m.store <> ALL (:installed) AND m.ready_at <= now() LIMIT 10000
                  FOR UPDATE SKIP LOCKED)
 """)
 
 
-def postpone_store(session: Session, store: str, reason: WaitReason, note: str, seconds: float) -> None:
-    """Let every due mailbox of a store wait: this deployment cannot work on it."""
-    session.execute(_POSTPONE, {"store": store, "reason": reason, "note": note, "seconds": seconds})
+def postpone_unknown(session: Session, installed: Collection[str], seconds: float) -> None:
+    """Let every due mailbox of other stores than these wait: this deployment cannot work on them."""
+    session.execute(_POSTPONE, {"installed": list(installed), "seconds": seconds})
 
 
 @dataclass(frozen=True, kw_only=True)

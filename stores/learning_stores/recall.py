@@ -1,6 +1,7 @@
 """Recall: what an agent's turn needs from memory, in one round trip, and as text that stored words cannot break out of."""
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -13,12 +14,19 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+from psycopg_pool.pool_async import StopWorker
 from pydantic_core import from_json
 
 from learning_schemas.marker import CLOSING, OPENING, cut_recalled, defused
 from learning_schemas.results import Recall, RecalledLearning, UnprocessedMessage
 from learning_schemas.scope import session_scope, subject_of, user_scope
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
+
+logger = logging.getLogger("learning_machine")
+
+_POOL = "learning-recall"
+# What these connections meet is said once, in `degraded`; psycopg would write several lines of it to an agent's standard error.
+logging.getLogger("psycopg.pool").addFilter(lambda record: _POOL not in record.getMessage())
 
 CHARACTERS_A_TOKEN = 4
 OVERLAY_SHARE = 4
@@ -53,6 +61,24 @@ class RecallRequest:
             self.max_tokens * CHARACTERS_A_TOKEN,
             list({message.event_id for message in self.own}),
         )
+
+
+class _AsyncPool(AsyncConnectionPool[BoundedAsyncConnection]):
+    """psycopg's workers swallow a cancellation that comes while they connect, and `asyncio.run` would then never end."""
+
+    @classmethod
+    async def worker(cls, q: "asyncio.Queue[Any]") -> None:
+        """Run what comes, until told to stop or cancelled."""
+        task = asyncio.current_task()
+        while not isinstance(work := await q.get(), StopWorker):
+            try:
+                await work.run()
+            except asyncio.CancelledError:
+                logger.debug("cancelled while connecting")
+            except Exception as error:
+                logger.debug("connecting failed: %s", type(error).__name__)
+            if task is not None and task.cancelling():
+                return
 
 
 class Recaller:
@@ -134,7 +160,7 @@ class Recaller:
         self._forget_parent()
         loop = asyncio.get_running_loop()
         if (pool := self._pools.get(loop)) is None:
-            pool = self._pools[loop] = AsyncConnectionPool(
+            pool = self._pools[loop] = _AsyncPool(
                 self._conninfo,
                 connection_class=BoundedAsyncConnection,
                 open=False,
@@ -151,7 +177,7 @@ class Recaller:
             # Not prepared by the driver: that costs a round trip of its own, and saves nothing, since the statement is one
             # call and the server keeps the plans inside the function by itself.
             "kwargs": {"autocommit": True, "prepare_threshold": None},
-            "name": "learning-recall",
+            "name": _POOL,
             # A server that was away is tried again at the next recall, not when a long back-off is over.
             "reconnect_timeout": 1.0,
         }

@@ -1,4 +1,8 @@
-"""Where the servers are: from arguments, else `LEARNING_*` variables, else `.learning/env` in the working directory."""
+"""Where the servers are: from arguments, else `LEARNING_*` variables, else the files that `up` leaves in `.learning`.
+
+Agents read `.learning/env` of the working directory alone; dispatcher and operators also read `.learning/operator-env`, in
+which the addresses of the roles with wider rights are.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -11,6 +15,7 @@ from learning_schemas.limits import MAX_EVENT_BYTES
 from learning_schemas.scope import DEFAULT_SHARDS
 
 ENV_FILE = Path(".learning/env")
+OPERATOR_ENV_FILE = Path(".learning/operator-env")
 
 
 class AgentSettings(BaseSettings):
@@ -48,6 +53,8 @@ class AgentSettings(BaseSettings):
 class ServiceSettings(AgentSettings):
     """What dispatcher, workers and operators need besides."""
 
+    model_config = SettingsConfigDict(env_file=(ENV_FILE, OPERATOR_ENV_FILE))  # the later one counts
+
     dispatcher_database_url: SecretStr | None = None
     owner_database_url: SecretStr | None = None
     broker_url: SecretStr | None = None
@@ -68,25 +75,38 @@ class ServiceSettings(AgentSettings):
     """Seconds that one model call may take in all."""
     window_tokens: Annotated[int, Field(ge=200, le=200_000)] = 6_000
     """Tokens of transcript in one extraction."""
+    schema_imports: str = ""
+    """Modules, separated by commas, of which a spec may have a worker import its schema; none where it is empty."""
+
+    def importable(self) -> frozenset[str]:
+        """The modules of `schema_imports`."""
+        return frozenset(name for part in self.schema_imports.split(",") if (name := part.strip()))
 
     def dispatcher_database(self) -> str:
         """The dispatcher role's URL. Raises `ConfigurationError`."""
-        return _required(self.dispatcher_database_url, "dispatcher_database_url", "LEARNING_DISPATCHER_DATABASE_URL")
+        return _required(
+            self.dispatcher_database_url,
+            "dispatcher_database_url",
+            "LEARNING_DISPATCHER_DATABASE_URL",
+            OPERATOR_ENV_FILE,
+        )
 
     def owner_database(self) -> str:
         """The URL that migrations use. Raises `ConfigurationError`."""
-        return _required(self.owner_database_url, "owner_database_url", "LEARNING_OWNER_DATABASE_URL")
+        return _required(
+            self.owner_database_url, "owner_database_url", "LEARNING_OWNER_DATABASE_URL", OPERATOR_ENV_FILE
+        )
 
     def broker(self) -> str:
         """The Celery broker's URL. Raises `ConfigurationError`."""
         return self.broker_url.get_secret_value() if self.broker_url else self.redis()
 
 
-def _required(value: SecretStr | None, field: str, variable: str) -> str:
+def _required(value: SecretStr | None, field: str, variable: str, file: Path = ENV_FILE) -> str:
     if value is None or not value.get_secret_value().strip():
         raise ConfigurationError(
             field,
-            f"neither the argument nor {variable} nor {ENV_FILE} names it",
+            f"neither the argument nor {variable} nor {file} names it",
             "Run `learning-machine up` in this directory, or set the variable",
         )
     return value.get_secret_value()

@@ -1,5 +1,6 @@
 """Machine specs by hash: registered once a tenant, read by everybody who works on its events."""
 
+import logging
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import text
@@ -11,6 +12,11 @@ Key = tuple[str, str]
 """(tenant, spec hash)."""
 
 DEFAULT_HASH = DEFAULT_SPEC.spec_hash()
+
+KEPT_SPECS = 1_024
+"""Specs that a process keeps in memory; the rest are read again when they are needed."""
+
+logger = logging.getLogger("learning.specs")
 
 _REGISTERED = "learning.registered_specs"
 """Where a session keeps the keys that its transaction registered."""
@@ -61,8 +67,22 @@ class SpecCache:
             rows = session.execute(
                 _LOAD, {"tenants": [tenant for tenant, _ in missing], "hashes": [hash_ for _, hash_ in missing]}
             )
-            read = {(tenant, hash_): MachineSpec.from_json(body) for tenant, hash_, body in rows}
+            for tenant, hash_, body in rows:
+                if (spec := _readable(hash_, body)) is not None:
+                    read[tenant, hash_] = spec
             own = session.info.get(_REGISTERED, ())
             self._specs.update({key: spec for key, spec in read.items() if key not in own})
+            while len(self._specs) > KEPT_SPECS:
+                del self._specs[next(iter(self._specs))]
         found = {key: DEFAULT_SPEC if key[1] == DEFAULT_HASH else self._specs.get(key) or read.get(key) for key in keys}
         return {key: spec for key, spec in found.items() if spec is not None}
+
+
+def _readable(spec_hash: str, body: str) -> MachineSpec | None:
+    """A registered spec; None for one that is not what its hash says, or that this version cannot read."""
+    try:
+        spec = MachineSpec.from_json(body)
+    except ValueError as error:  # pydantic's among them: their text could hold instructions
+        logger.warning("spec %s cannot be read (%s)", spec_hash[:12], type(error).__name__)
+        return None
+    return spec if spec.spec_hash() == spec_hash else None

@@ -7,6 +7,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.reconcile import findings
+from learning_stores.specs import DEFAULT_HASH
+
 # Why something waits is a matter of its mailbox: a pause, a debounce, or a worker that has not come yet.
 _BACKLOG = text("""
     SELECT d.store,
@@ -26,13 +29,21 @@ _BACKLOG = text("""
 
 _UNPREPARED = text("""
     SELECT count(*) AS events, min(e.accepted_at) AS oldest,
-           count(*) FILTER (WHERE e.via <> 'stream') AS by_fallback
+           count(*) FILTER (WHERE e.via <> 'stream') AS by_fallback, count(e.set_aside) AS set_aside
     FROM learning.conversation_event e WHERE e.accepted_no IS NULL
 """)
 
-_SETTLED = text(
-    "SELECT store, state, count(*) AS events FROM learning.delivery WHERE state <> 'pending' GROUP BY 1, 2 ORDER BY 1, 2"
-)
+# Why events have no deliveries yet: the spec that they name is unknown, they were set aside, or intake has not come to them.
+_WITHOUT_DELIVERIES = text("""
+    SELECT e.tenant, e.set_aside, CASE WHEN k.known THEN NULL ELSE e.spec_hash END AS unknown_spec,
+           count(*) AS events, min(e.accepted_at) AS oldest
+    FROM learning.conversation_event e
+    CROSS JOIN LATERAL (SELECT e.spec_hash = :default OR EXISTS (
+        SELECT FROM learning.machine_spec s WHERE s.tenant = e.tenant AND s.hash = e.spec_hash) AS known) AS k
+    WHERE e.accepted_no IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT 20
+""")
+
+_STATES = text("SELECT store, state, count(*) AS events FROM learning.delivery GROUP BY 1, 2 ORDER BY 1, 2")
 
 _LEASES = text("""
     SELECT store, owner, scope IS NOT NULL AS mailbox, lease_until, claims, token FROM learning.mailbox
@@ -59,17 +70,35 @@ _COUNTS = text("""
 """)
 
 
-def _rows(session: Session, statement: Any) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in session.execute(statement)]
+def _rows(session: Session, statement: Any, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in session.execute(statement, values or {})]
+
+
+def _stores(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each store: the deliveries that were made, and what became of them."""
+    stores: dict[str, dict[str, Any]] = {}
+    for row in states:
+        empty = {"store": row["store"], "accepted": 0, "settled": 0, "dead": 0, "pending": 0}
+        counts = stores.setdefault(row["store"], empty)
+        counts[row["state"] if row["state"] in ("dead", "pending") else "settled"] += row["events"]
+        counts["accepted"] += row["events"]
+    return list(stores.values())
 
 
 def status(session: Session) -> dict[str, Any]:
-    """Backlog by store and reason, settled and dead, leases, rejected events, models of the last day. As the dispatcher."""
+    """Backlog by store and reason, settled and dead, leases, rejected events, models of the last day. As the dispatcher.
+
+    `stores` holds for each store `accepted` = `settled` + `dead` + `pending`, of one moment.
+    """
+    states = _rows(session, _STATES)
     return {
         **dict(session.execute(_COUNTS).one()._mapping),
         "backlog": _rows(session, _BACKLOG),
         "unprepared": dict(session.execute(_UNPREPARED).one()._mapping),
-        "settled": _rows(session, _SETTLED),
+        "without_deliveries": _rows(session, _WITHOUT_DELIVERIES, {"default": DEFAULT_HASH}),
+        "stores": _stores(states),
+        "settled": [row for row in states if row["state"] != "pending"],
+        "findings": findings(session),
         "leases": _rows(session, _LEASES),
         "shards": _rows(session, _SHARDS),
         "last_rejected": _rows(session, _REJECTED),
@@ -79,8 +108,10 @@ def status(session: Session) -> dict[str, Any]:
 
 _EVENT = text("""
     SELECT tenant, id, user_id, session_id, occurred_at, accepted_at, via, spec_hash, jsonb_array_length(messages) AS messages,
-           shown_before, body_bytes, accepted_no, producer, seq, end_of_session
-    FROM learning.conversation_event WHERE id = :id AND (cast(:tenant AS text) IS NULL OR tenant = :tenant)
+           shown_before, body_bytes, accepted_no, set_aside, producer, seq, end_of_session,
+           spec_hash = :default OR EXISTS (
+               SELECT FROM learning.machine_spec s WHERE s.tenant = e.tenant AND s.hash = e.spec_hash) AS spec_registered
+    FROM learning.conversation_event e WHERE id = :id AND (cast(:tenant AS text) IS NULL OR tenant = :tenant)
 """)
 
 _DELIVERIES = text("""
@@ -125,7 +156,7 @@ class Trace:
 def trace(session: Session, event_id: UUID, tenant: str | None) -> Trace:
     """Follow one event. As the dispatcher; without a tenant, the first event of that id."""
     rejected = session.execute(_REJECTIONS, {"id": str(event_id), "tenant": tenant}).first()
-    event = session.execute(_EVENT, {"id": event_id, "tenant": tenant}).first()
+    event = session.execute(_EVENT, {"id": event_id, "tenant": tenant, "default": DEFAULT_HASH}).first()
     key = {"id": event_id, "tenant": event.tenant if event is not None else tenant}
     return Trace(
         event=None if event is None else dict(event._mapping),

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from learning_schemas.errors import ConfigurationError
 from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA, MAX_OPERATIONS, Addition, ProfilePatch, profile_patch_model
-from learning_schemas.profile import import_schema
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import StoreSpec
 from learning_schemas.strict import from_strict
 from learning_stores.grounding import content_key, storable
-from learning_stores.operations import Operation, Operations, Put, Retire
+from learning_stores.operations import MAX_CONTENT, Operation, Operations, Put, Retire
 from learning_stores.prompts import Prompt, load_prompt
 from learning_stores.store import Grounds, Known
+from learning_stores.user_values import check_usable, checked_value
 from learning_stores.window import Window
 
 
@@ -27,7 +26,8 @@ class UserProfileStore:
         return load_prompt("user_profile")
 
     def patch_model(self, spec: StoreSpec) -> type[ProfilePatch]:
-        """Fields by the spec's schema; additions, updates, retractions."""
+        """Fields by the spec's schema; additions, updates, retractions. Raises `ConfigurationError` for an unusable schema."""
+        check_usable(spec)
         return profile_patch_model(spec)
 
     def operations(self, patch: ProfilePatch, window: Window, known: Known, spec: StoreSpec) -> Operations:
@@ -56,8 +56,13 @@ class UserProfileStore:
             if citations is None:
                 continue
             value = from_strict(storable(field.value), field_schema)
+            if len(_told(value)) > MAX_CONTENT:
+                grounds.dropped["too long"] += 1
+                continue
             try:
-                value = _validated(name, value, field_schema, spec.schema_import)
+                value = checked_value(name, value, field_schema, spec.schema_import)
+            except ConfigurationError:
+                raise  # a ValueError too, but about the schema: nothing of the patch is lost for it
             except ValueError:
                 grounds.dropped["invalid value"] += 1
                 continue
@@ -100,22 +105,3 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name}: {_told(item)}" for name, item in value.items())
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
-
-
-def _validated(name: str, value: Any, schema: dict[str, Any], schema_import: str | None) -> Any:
-    """The value, if the user's schema takes it. Raises ValueError."""
-    if value is None or value in ("", [], {}):
-        raise ValueError(f"{name} has no value")
-    if schema_import is not None:
-        adapter: TypeAdapter[Any] = TypeAdapter(import_schema(schema_import))
-        made = adapter.validate_python({name: value})
-        return adapter.dump_python(made, mode="json")[name]
-    # Here, and not above: the agent's process imports this module and needs no validator.
-    from jsonschema import Draft202012Validator
-
-    error = next(
-        Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).iter_errors(value), None
-    )
-    if error is not None:
-        raise ValueError(f"{name}: {error.validator}")
-    return value

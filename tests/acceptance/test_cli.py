@@ -1,6 +1,9 @@
 """The commands that look into a running system, and the one that feeds it."""
 
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -8,12 +11,14 @@ from uuid import UUID
 import pytest
 import redis
 
-from harness import Place, Processes, eventually, rows, turn
+from harness import Place, Processes, event, eventually, rows, turn
+from integration.stores.steps import take_in
 from learning_ops.offline.server import OfflineModel
 from learning_schemas.ids import uuid7
 from learning_schemas.scope import shard_of, stream_name
+from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
-from running_stack import run
+from running_stack import COMMAND, run
 
 
 def _line(said: str, **more: Any) -> str:
@@ -22,6 +27,27 @@ def _line(said: str, **more: Any) -> str:
 
 def _run(place: Place, *arguments: str, stdin: str | None = None, **env: str) -> Any:
     return run(*arguments, cwd=place.directory, env={**place.env, "COLUMNS": "160", **env}, stdin=stdin)
+
+
+def _on_a_terminal(place: Place, typed: str, *arguments: str) -> tuple[str, int]:
+    """What a command prints that is answered on a terminal, and its exit status."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, typed.encode())
+        ended = subprocess.run(
+            [COMMAND, *arguments],
+            cwd=place.directory,
+            env=place.env,
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return ended.stdout, ended.returncode
 
 
 def test_given_a_pipe_with_bad_lines_when_emitted_then_they_are_named_and_the_others_settle(
@@ -107,7 +133,7 @@ def test_given_an_event_that_was_extracted_when_recalled_and_traced_then_both_sa
         "learning.curator",
     ]
     table = _run(place, "status").stdout
-    for word in ("Nothing waits", "Settled", "Streams", "Queues", "offline rules, not a language model"):
+    for word in ("Nothing waits", "Deliveries", "Streams", "Queues", "offline rules, not a language model"):
         assert word in table
 
 
@@ -178,6 +204,72 @@ def test_given_a_rejected_event_when_traced_then_its_reason_is_told(
     assert "field id" in told.stdout
     assert shown["event"] is None
     assert shown["rejected"]["field"] == "id"
+
+
+def test_given_a_store_and_a_reason_with_markup_when_looked_at_then_they_are_shown_as_they_are(
+    place: Place, dispatcher_db: Database, everything_db: Database
+) -> None:
+    told = event()
+    take_in(dispatcher_db, told)
+    with everything_db.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE learning.delivery SET store = '[/red]x', state = 'dead', settled_at = now(), reason = '[/odd]', "
+            "note = '[/note]' WHERE store = 'user_profile'"
+        )
+
+    for command in (("status",), ("trace", str(told.id))):
+        ended = _run(place, *command)
+        assert ended.returncode == 0, ended.stderr
+        assert "[/red]x" in ended.stdout
+    assert "[/odd]" in ended.stdout
+    assert "[/note]" in ended.stdout
+
+
+def test_given_an_event_whose_spec_is_unknown_when_looked_at_then_it_is_told_what_to_do_or_that_it_was_set_aside(
+    place: Place, dispatcher_db: Database, everything_db: Database
+) -> None:
+    told = event(spec="c" * 64)
+    take_in(dispatcher_db, told)
+
+    for command in (("status",), ("trace", str(told.id))):
+        shown = _run(place, *command)
+        assert "spec cccccccccccc… is not registered for this tenant" in " ".join(shown.stdout.split()), shown.stderr
+
+    with everything_db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE learning.conversation_event SET set_aside = 'its [/history] is odd'")
+    for command in (("status",), ("trace", str(told.id))):
+        assert "set aside: its [/history] is odd" in _run(place, *command).stdout
+
+
+def test_given_a_pending_delivery_when_skipped_then_what_was_done_is_told_and_traced(
+    place: Place, dispatcher_db: Database
+) -> None:
+    slow = MachineSpec(stores={"user_profile": StoreSpec(scope="user", debounce=600, max_wait=600)})
+    stuck, behind = event(), event(session_id="s2")
+    take_in(dispatcher_db, stuck, behind, spec=slow)
+    skip = ("skip", str(stuck.id), "--store", "user_profile", "--reason", "kills its [/worker]")
+
+    unsure = _run(place, *skip, stdin="y\n")
+    assert unsure.returncode == 2
+    assert "--yes" in unsure.stderr
+    asked, declined = _on_a_terminal(place, "n\n", *skip)
+    assert asked.startswith(f"Skip user_profile for event {stuck.id} of tenant default?")
+    assert declined == 1
+    done = _run(place, *skip, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"skipped the delivery of event {stuck.id}" in done.stdout
+    assert "due now, with 1 delivery pending" in done.stdout
+    assert "skipped by operator: kills its [/worker]" in " ".join(_run(place, "trace", str(stuck.id)).stdout.split())
+    backlog = json.loads(_run(place, "status", "--json").stdout)["backlog"]
+    assert [(row["reason"], row["events"]) for row in backlog] == [("due", 1)]
+
+    again = _run(place, *skip, "--yes")
+    assert again.returncode == 1
+    assert "is not pending but skipped" in again.stderr
+    unknown = _run(place, *skip, "--yes", "--tenant", "acme")
+    assert unknown.returncode == 1
+    assert "there is no delivery" in unknown.stderr
+    assert _run(place, "skip", str(behind.id), "--store", "user_profile", "--reason", " ", "--yes").returncode == 2
 
 
 def test_given_an_unknown_event_when_traced_then_it_fails_and_says_what_to_check(place: Place) -> None:

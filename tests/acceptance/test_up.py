@@ -27,8 +27,8 @@ def running() -> Iterator[tuple[Foreground, Path]]:
         yield foreground, cwd
 
 
-def _env_of(data: Path) -> dict[str, str]:
-    return dict(re.findall(r"^(\w+)='(.*)'$", (data / "env").read_text(), re.MULTILINE))
+def _env_of(data: Path, name: str = "env") -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)='(.*)'$", (data / name).read_text(), re.MULTILINE))
 
 
 def _flower(foreground: Foreground, path: str, password: str | None) -> tuple[int, Any]:
@@ -68,13 +68,21 @@ def test_given_a_stack_when_its_env_is_read_then_it_holds_learning_variables_onl
     assert all(line.startswith("LEARNING_") for line in lines)
     assert set(_env_of(data)) == {
         "LEARNING_DATABASE_URL",
-        "LEARNING_DISPATCHER_DATABASE_URL",
-        "LEARNING_OWNER_DATABASE_URL",
         "LEARNING_REDIS_URL",
         "LEARNING_MODEL",
         "LEARNING_MODEL_BASE_URL",
         "LEARNING_MODEL_API_KEY",
     }
+    operators = _env_of(data, "operator-env")
+    assert {name: url.split("//")[1].split(":")[0] for name, url in operators.items()} == {
+        "LEARNING_DISPATCHER_DATABASE_URL": "learning_dispatcher",
+        "LEARNING_OWNER_DATABASE_URL": "learning_owner",
+    }
+    wider = {secret for name, secret in secrets_of(data).items() if name in ("postgres", "learning_owner", "flower")}
+    assert len(wider) == 3
+    assert not any(secret in (data / "env").read_text() for secret in wider)
+    assert secrets_of(data)["postgres"] not in (data / "operator-env").read_text()
+    assert stat.S_IMODE((data / "operator-env").stat().st_mode) == 0o600
     assert stat.S_IMODE((data / "env").stat().st_mode) == 0o600
     assert (data / ".gitignore").read_text() == "*\n"
 
@@ -103,6 +111,15 @@ def test_given_a_stack_when_a_second_terminal_emits_then_status_and_recall_show_
     assert emitted.returncode == 0, emitted.stderr
     assert "Works at Initech" in run("recall", "--user", "dora", cwd=cwd).stdout
     assert json.loads(run("status", "--json", cwd=cwd).stdout)["backlog"] == []
+
+
+def test_given_a_stack_when_migrated_in_its_directory_then_the_owner_of_the_tables_can(
+    running: tuple[Foreground, Path],
+) -> None:
+    ended = run("migrate", cwd=running[1])
+
+    assert ended.returncode == 0, ended.stderr
+    assert "(as before)" in ended.stdout
 
 
 def test_given_flower_when_asked_without_the_password_then_401_and_with_it_every_worker_is_there(
@@ -210,13 +227,19 @@ def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_
             '[models."gpt-5-mini"]\nbase_url = "http://127.0.0.1:9/v1"\napi = "responses"\n'
             'key_variable = "OPENAI_API_KEY"\nmax_output_tokens = 4000\n'
         )
-        env = clean_env(OPENAI_API_KEY=STRANGERS_KEY, LEARNING_MODELS_FILE=models.name)
+        env = clean_env(
+            OPENAI_API_KEY=STRANGERS_KEY, LEARNING_MODELS_FILE=models.name, LEARNING_SCHEMA_IMPORTS="shop.profiles"
+        )
         with up("--model", "openai", env=env, cwd=cwd) as foreground:
             assert "gpt-5-mini at http://127.0.0.1:9/v1: CONVERSATIONS ARE SENT THERE" in foreground.output
             children = psutil.Process(foreground.process.pid).children(recursive=True)
             informed = [child.cmdline() for child in children if STRANGERS_KEY in child.environ().values()]
             having = [next(word for word in line if word.startswith("learning.")) for line in informed]
             assert sorted(having) == ["learning.session_context", "learning.user_profile"]
+            importing = [
+                child for child in children if child.environ().get("LEARNING_SCHEMA_IMPORTS") == "shop.profiles"
+            ]
+            assert [child.cmdline() for child in importing] == informed
             written = [path for path in data.rglob("*") if path.is_file() and "cluster" not in path.parts]
             assert not [path for path in written if STRANGERS_KEY.encode() in path.read_bytes()]
             now = _env_of(data)

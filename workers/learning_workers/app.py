@@ -13,6 +13,7 @@ import traceback
 from typing import Any
 
 import psycopg
+import structlog
 from celery import Celery
 from celery.exceptions import Retry
 from celery.signals import setup_logging, worker_shutting_down
@@ -30,6 +31,8 @@ from learning_workers.log import configure_logging
 from learning_workers.model_client import ModelClient
 from learning_workers.models import load_catalogue
 from learning_workers.queues import CURATOR, task_name
+
+logger = structlog.get_logger("learning.curator")
 
 app = Celery("learning", set_as_current=True)
 app.config_from_object("learning_workers.celery_config")
@@ -131,4 +134,7 @@ def reconcile() -> dict[str, int]:
     """Does every accepted event have its deliveries, and every pending delivery a mailbox? Mend and count what has not."""
     settings = ServiceSettings.load()
     with Database(settings.dispatcher_database(), pool_size=1, field="dispatcher_database_url") as database:
-        return database.run(None, reconcile_ledger)
+        counts = database.run(None, reconcile_ledger)
+    tell = logger.warning if any(counts.values()) else logger.info
+    tell("reconciled", **counts)
+    return counts

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 import psycopg
@@ -19,18 +20,18 @@ from kombu.exceptions import KombuError, OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
-from learning_stores.event_log import Interference, prepare
+from learning_stores.event_log import PREPARED_AT_ONCE, Interference, prepare, set_first_aside, take_up_again
 from learning_stores.registry import STORES
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
 from learning_stores.specs import SpecCache
 from learning_workers.app import app
-from learning_workers.intake import BLOCK_MILLISECONDS, Entry, Intake, ShardLost
+from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches
 from learning_workers.log import configure_logging
 from learning_workers.pump import Pump
 
@@ -88,6 +89,7 @@ class Dispatcher:
         self._given_up: dict[int, int] = {}  # leases to give back, where they are still ours
         self._inherited: set[int] = set()  # held, with what is pending there still to be taken over
         self._unfinished: list[Entry] = []  # read, and not written yet
+        self._prepare_limit = PREPARED_AT_ONCE
         self._leased_at = self._prepared_at = -PREPARE_EVERY - LEASE_EVERY
 
     def stop(self) -> None:
@@ -119,9 +121,14 @@ class Dispatcher:
                 logger.warning("shard lost", shards=str(error))
                 self._given_up, self._held = self._held, {}
                 self._unfinished, self._inherited, self._leased_at = [], set(), -LEASE_EVERY
-            except _TROUBLE as error:
+            except Exception as error:
+                # No process dies of one row, and no error's text, which may be somebody's words, goes into a log.
                 cause = type(getattr(error, "orig", None) or error).__name__
-                logger.warning("waiting for a server", loop=name, cause=cause, seconds=pause)
+                if isinstance(error, _TROUBLE):
+                    logger.warning("waiting for a server", loop=name, cause=cause, seconds=pause)
+                else:
+                    where = traceback.extract_tb(error.__traceback__)[-1]
+                    logger.error("fault", loop=name, cause=cause, at=f"{where.filename}:{where.lineno}", seconds=pause)
                 if name == "intake":
                     # An answer can have been lost on its way: what Redis gave us and is not acknowledged is read again.
                     self._unfinished, self._inherited = [], set(self._held)
@@ -141,13 +148,36 @@ class Dispatcher:
             self._inherited.discard(shard)
         if not self._unfinished:
             self._unfinished = self._intake.read(list(self._held))
-        if self._unfinished:
-            if self._intake.take_in(self._unfinished, self._held):
+        # What came by the fallback was emitted before what the stream has now: it goes first.
+        if self._unfinished or time.monotonic() - self._prepared_at >= PREPARE_EVERY:
+            self._prepare_waiting()
+        for batch in batches(self._unfinished):
+            if time.monotonic() - self._leased_at >= LEASE_EVERY:
+                self._lease_shards()
+            if self._intake.take_in(batch, self._held):
                 self._new_mail.set()
-            self._unfinished = []
-        if time.monotonic() - self._prepared_at >= PREPARE_EVERY:
-            self._prepared_at = time.monotonic()
-            if self._database.run(None, _prepare, self._specs, self._held):
+        self._unfinished = []
+
+    def _prepare_waiting(self) -> None:
+        """Make the deliveries of events that are in the log without; one that Postgres refuses is set aside."""
+        self._prepared_at = time.monotonic()
+        looked_at = limit = self._prepare_limit
+        while looked_at == limit:
+            limit = self._prepare_limit
+            try:
+                looked_at = self._database.run(None, _prepare, self._specs, self._held, limit)
+            except DBAPIError as error:
+                if not isinstance(error.orig, REFUSED):
+                    raise
+                cause = type(error.orig).__name__
+                if limit == 1:
+                    self._database.run(
+                        None, set_first_aside, list(self._held), f"the database refuses it ({cause})"
+                    )
+                self._prepare_limit = looked_at = 1
+                continue
+            self._prepare_limit = min(self._prepare_limit * 2, PREPARED_AT_ONCE)
+            if looked_at:
                 self._new_mail.set()
 
     def _lease_shards(self) -> None:
@@ -164,6 +194,7 @@ class Dispatcher:
         self._held |= taken
         self._inherited |= set(taken)
         if taken:
+            self._database.run(None, take_up_again, sorted(taken))
             logger.info("shards taken", shards=sorted(taken))
 
     def _pump_turn(self) -> None:
@@ -185,10 +216,10 @@ def _beat(session: Session, owner: str, loop: str) -> None:
     session.execute(_BEAT, {"owner": owner, "host": socket.gethostname(), "loop": loop})
 
 
-def _prepare(session: Session, specs: SpecCache, held: Mapping[int, int]) -> int:
+def _prepare(session: Session, specs: SpecCache, held: Mapping[int, int], limit: int) -> int:
     if not holds_shards(session, held):
         raise ShardLost(str(sorted(held)))
-    return prepare(session, specs, list(held))
+    return prepare(session, specs, list(held), limit)
 
 
 def _goodbye(session: Session, owner: str) -> None:

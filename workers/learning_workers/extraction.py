@@ -257,17 +257,18 @@ class Extractor:
     ) -> Question:
         try:
             return make_question(self.store, spec, context.asked, known, window, mistake)
-        except (ConfigurationError, TypeError, KeyError, AttributeError) as error:
-            # A spec from a producer in another language: nothing that a worker can answer.
-            note = f"its schema for {self.store.name} cannot be used ({type(error).__name__})"
-            raise _Wait("waiting for spec", note, CONFIGURATION_SECONDS) from None
+        except ConfigurationError as error:
+            raise _unusable(error) from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            # A spec of a producer in another language. It never changes under its hash: waiting would help nobody.
+            raise _Dead("unusable schema") from None
 
     def _grounded(self, reply: Reply, window: Window, known: Known, spec: StoreSpec) -> Operations:
         try:
             return self.store.operations(reply.patch, window, known, spec)
         except ConfigurationError as error:
-            raise _Wait("waiting for spec", str(error)[:200], CONFIGURATION_SECONDS) from None
-        except (TypeError, KeyError, AttributeError) as error:
+            raise _unusable(error) from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise InvalidOutput(f"{type(error).__name__} in the patch") from None
 
     def _commit(self, held: Claim, extraction: Extraction, *, keep: bool) -> Committed:
@@ -301,6 +302,13 @@ class Extractor:
         report.windows += 1
         logger.error("delivery dead", event_id=str(delivery.event_id), store=held.store, reason=reason, error=error)
         return go_on
+
+
+def _unusable(error: ConfigurationError) -> Exception:
+    """What a schema that cannot be used comes to: what this deployment can mend waits for it, the rest is dead."""
+    if error.field == "schema_import":
+        return _Wait("waiting for spec", str(error)[:200], CONFIGURATION_SECONDS)
+    return _Dead("unusable schema")
 
 
 def _backoff(failures: int) -> float:

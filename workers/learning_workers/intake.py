@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import id_time
-from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_ID_LENGTH
+from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_EVENT_BYTES, MAX_ID_LENGTH
 from learning_schemas.scope import shard_of, stream_name, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
@@ -123,7 +123,7 @@ class Intake:
     def take_in(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
         """Write entries and acknowledge them. Returns how many events were new. Raises `ShardLost`, `DBAPIError`, RedisError."""
         accepted = 0
-        for batch in _batches(entries):
+        for batch in batches(entries):
             accepted += self._write(batch, tokens)
         return accepted
 
@@ -138,7 +138,8 @@ class Intake:
         except Interference:
             accepted = self._commit(entries, incoming, carried, rejections, tokens)
         except DBAPIError as error:
-            if not isinstance(error.orig, _REFUSED):
+            slow = isinstance(error.orig, psycopg.errors.QueryCanceled) and len(entries) > 1
+            if not slow and not isinstance(error.orig, REFUSED):
                 raise
             if len(entries) > 1:
                 middle = len(entries) // 2
@@ -224,7 +225,7 @@ class Intake:
 
 
 # What Postgres says of an entry, and not of itself; a key too long for an index is among it.
-_REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
 _REFUSALS = {
     "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
@@ -232,7 +233,7 @@ _REFUSALS = {
 }
 
 
-def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     """The entries in their order, so many and so large at a time as one transaction may have."""
     start = size = 0
     for place, entry in enumerate(entries):
@@ -286,7 +287,7 @@ def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, 
 
 def _rejection(entry: Entry, event: ConversationCompleted | None, field: str, reason: str) -> Rejection:
     body = entry.fields.get(b"event", b"")
-    tenant, event_id = (event.tenant, str(event.id)) if event is not None else _named(body)
+    tenant, event_id = (event.tenant, str(event.id)) if event is not None else _named(body[:MAX_EVENT_BYTES])
     return Rejection(
         stream=stream_name(entry.shard),
         entry_id=entry.id.decode(),

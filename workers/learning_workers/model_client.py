@@ -24,6 +24,7 @@ from learning_workers.outcomes import (
     ModelFailure,
     RateLimited,
     Refused,
+    SchemaRefused,
     ServerFailed,
     TimedOut,
     Unreachable,
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 _CODE = re.compile(r"[\w.:-]{1,64}")
 _SPLIT_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
+_SCHEMA_CODES = frozenset({"invalid_json_schema"})
 _CONTENT_CODES = frozenset({"invalid_prompt", "content_policy_violation", "content_filter"})
 
 
@@ -256,6 +258,8 @@ def _of_status(error: openai.APIStatusError) -> ModelFailure:
         return CutOff(told)
     if code in _CONTENT_CODES:
         return Refused(told)
+    if code in _SCHEMA_CODES:
+        return SchemaRefused(told)
     return Misconfigured(told)
 
 

@@ -32,7 +32,6 @@ class Model(BaseModel):
     cached: Price | None = None
     output: Price | None = None
     reasoning_effort: str | None = None
-    fallback: str | None = None
     nothing_found: str | None = None
 
     def cost(self, tokens_input: int, tokens_cached: int, tokens_output: int) -> Decimal | None:

@@ -10,7 +10,8 @@ ModelFailure
 └── AnswerFailure      the answer is of no use: asked again, then event by event
     ├── CutOff              the output limit was reached: the window is split
     ├── Refused             the model declined
-    └── InvalidOutput       not JSON, or not the patch that was asked for
+    ├── SchemaRefused   the server does not take the schema of the answer, which is the spec's
+        └── InvalidOutput       not JSON, or not the patch that was asked for
 """
 
 
@@ -76,6 +77,12 @@ class Refused(AnswerFailure):
     """The model declined to answer."""
 
     outcome = "refused"
+
+
+class SchemaRefused(AnswerFailure):
+    """The server does not take the schema that the spec asks for; a spec never changes under its hash."""
+
+    outcome = "unusable_schema"
 
 
 class InvalidOutput(AnswerFailure):

@@ -26,13 +26,10 @@ class Pump:
     def tick(self) -> int:
         """Nudge what is due, once. Returns how many mailboxes. Raises DBAPIError, and kombu's OperationalError."""
         sent = 0
-        for store in self._database.run(None, mailbox.stores_with_mail):
-            if store not in self._stores:
-                note = f"no store named {store} is installed here"
-                self._database.run(
-                    None, mailbox.postpone_store, store, "waiting for store", note, WAIT_FOR_STORE_SECONDS
-                )
-                continue
+        with_mail = set(self._database.run(None, mailbox.stores_with_mail))
+        if with_mail - self._stores:
+            self._database.run(None, mailbox.postpone_unknown, self._stores, WAIT_FOR_STORE_SECONDS)
+        for store in sorted(with_mail & self._stores):
             sent += self._nudge(store)
         return sent
 

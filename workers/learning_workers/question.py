@@ -5,6 +5,7 @@ The instructions are the same bytes in every call of one spec, so that the provi
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from learning_workers.model_client import Question
 from learning_workers.models import Model
 
 MAX_KNOWN_CHARACTERS = 16_000
+
+# What JSON lets stand as it is: delimiters of blocks, and what some readers take for a new line or do not show.
+_ESCAPED = re.compile("[<>\x7f-\x9f\u2028\u2029]")
 
 
 def label_known(live: Sequence[Learning]) -> Known:
@@ -83,4 +87,4 @@ def _message(message: Mapping[str, Any], *, several: bool) -> dict[str, Any]:
 
 
 def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))

@@ -14,6 +14,7 @@ from learning_ops.cli.failure import run_app
 from learning_ops.cli.migrate import register as register_migrate
 from learning_ops.cli.recall import register as register_recall
 from learning_ops.cli.schema import register as register_schema
+from learning_ops.cli.skip import register as register_skip
 from learning_ops.cli.status import register as register_status
 from learning_ops.cli.trace import register as register_trace
 from learning_ops.cli.up import register as register_up
@@ -39,6 +40,7 @@ for _register in (
     register_recall,
     register_status,
     register_trace,
+    register_skip,
     register_schema,
 ):
     _register(app)

@@ -104,6 +104,8 @@ def _played(directory: "DataDirectory", console: "Console", began: float) -> "Pl
 
 
 def _report(played: "Played", console: "Console", data: Path | None) -> None:
+    from rich.markup import escape
+
     from learning_ops.cli import demo_report
 
     console.print("[green]✓[/] every process stopped\n")
@@ -115,7 +117,7 @@ def _report(played: "Played", console: "Console", data: Path | None) -> None:
         )
     else:
         console.print(
-            f"  [cyan]learning-machine up --data {data}[/]   keeps it running; this is tenant {played.tenant} there"
+            f"  [cyan]learning-machine up --data {escape(str(data))}[/]   keeps it running; this is tenant {played.tenant} there"
         )
     console.print("  [cyan]README.md[/]    the lines that connect an agent to it, to copy and paste")
     console.print("  [cyan]make test[/]    the same machinery under every fault that we could think of")

@@ -7,12 +7,11 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from learning_ops.cli.output import span
+from learning_ops.cli.table import PlainTable, plain
 from learning_ops.demo import Played, Sent
 from learning_stores.provenance import SourcedLearning
 from learning_stores.registry import STORES
@@ -47,7 +46,7 @@ def show(played: Played, console: Console) -> None:
     console.print()
 
 
-def _paths(played: Played) -> Table:
+def _paths(played: Played) -> PlainTable:
     table = _table("The path of each event")
     table.add_column("user", no_wrap=True)
     table.add_column("session", no_wrap=True)
@@ -93,7 +92,7 @@ def _after(sent: Sent, then: datetime) -> float:
     return max(0.0, (then - sent.at).total_seconds())
 
 
-def _profile(user: str, learnings: list[SourcedLearning]) -> Table:
+def _profile(user: str, learnings: list[SourcedLearning]) -> PlainTable:
     table = _memory_table(f"What is remembered of {user}, and the words it stands on")
     for learning in learnings:
         if learning.store == "user_profile":
@@ -101,7 +100,7 @@ def _profile(user: str, learnings: list[SourcedLearning]) -> Table:
     return table
 
 
-def _memory_table(title: str) -> Table:
+def _memory_table(title: str) -> PlainTable:
     table = _table(title)
     table.add_column("remembered", ratio=5)
     table.add_column("since", no_wrap=True)
@@ -124,7 +123,7 @@ def _remembered(learning: SourcedLearning) -> tuple[Text, Text, Text]:
     return told, Text(until, style="dim"), quote
 
 
-def _sessions(user: str, sessions: dict[tuple[str, str], list[SourcedLearning]]) -> Table:
+def _sessions(user: str, sessions: dict[tuple[str, str], list[SourcedLearning]]) -> PlainTable:
     table = _table(f"The sessions of {user}: what each context says now, and the message it comes from")
     table.add_column("session", no_wrap=True)
     table.add_column("", no_wrap=True, style="dim")
@@ -153,10 +152,10 @@ def _sessions(user: str, sessions: dict[tuple[str, str], list[SourcedLearning]])
 def _recalled(played: Played) -> Panel:
     user, session = played.recalled
     title = f"recall(user_id={user!r}, session_id={session!r}): for the next prompt"
-    return Panel(Text(played.context), title=escape(title), title_align="left", border_style="cyan")
+    return Panel(Text(played.context), title=plain(title), title_align="left", border_style="cyan")
 
 
-def _cost(played: Played) -> Table:
+def _cost(played: Played) -> PlainTable:
     table = _table("What it cost", show_header=False)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(ratio=1)
@@ -164,16 +163,26 @@ def _cost(played: Played) -> Table:
     by_store = ", ".join(f"{store} {count}" for store, count in played.model_calls.items())
     table.add_row(
         "model calls",
-        f"[bold]{calls}[/] ({by_store}); one a turn and store would be {turns} × {played.stores} = {turns * played.stores}: "
-        f"[bold]{calls / (turns * played.stores):.2f}[/] of that, because turns that come close together are read together",
+        Text.assemble(
+            (f"{calls}", "bold"),
+            f" ({by_store}); one a turn and store would be {turns} × {played.stores} = {turns * played.stores}: ",
+            (f"{calls / (turns * played.stores):.2f}", "bold"),
+            " of that, because turns that come close together are read together",
+        ),
     )
     seconds = sorted(sent.seconds for sent in played.sent)
     table.add_row(
         "emit",
-        f"p50 [bold]{span(statistics.median(seconds))}[/], p99 [bold]{span(seconds[-1])}[/] (of {turns} calls: the slowest; "
-        "the first one also connects). Includes validation, redaction and one round trip to Redis, which syncs its file each time",
+        Text.assemble(
+            "p50 ",
+            (span(statistics.median(seconds)), "bold"),
+            ", p99 ",
+            (span(seconds[-1]), "bold"),
+            f" (of {turns} calls: the slowest; the first one also connects). Includes validation, redaction and one round trip "
+            "to Redis, which syncs its file each time",
+        ),
     )
-    table.add_row("recall", f"[bold]{span(played.recall_seconds)}[/] (one call, connected)")
+    table.add_row("recall", Text.assemble((span(played.recall_seconds), "bold"), " (one call, connected)"))
     redacted: dict[str, int] = {}
     for sent in played.sent:
         for kind, count in sent.receipt.redactions.items():
@@ -191,9 +200,9 @@ def _day(when: datetime) -> str:
     return f"{when.day} {when:%b %Y}"
 
 
-def _table(title: str, *, show_header: bool = True) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0),
+def _table(title: str, *, show_header: bool = True) -> PlainTable:
+    return PlainTable(
+        title, box=box.SIMPLE_HEAD, expand=True, padding=(0, 1, 0, 0),
         show_header=show_header, show_edge=False, header_style="dim",
     )  # fmt: skip  # one look for all
 

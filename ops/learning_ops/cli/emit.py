@@ -118,12 +118,12 @@ def _send(
                     receipts.append(receipt)
         except (BadLine, InvalidEvent, InvalidArgument) as error:
             tally.bad += 1
-            progress.console.print(f"line {number}: {error}", style="red", soft_wrap=True, markup=False)
+            progress.console.print(f"line {number}: {error}", style="red", soft_wrap=True)
         except NotAccepted as error:
             # The lines before are in; going on would only find the same servers away.
             causes = "; ".join(f"{place}: {cause}" for place, cause in error.causes.items())
             tally.stopped = f"line {number} was not accepted ({causes}). Go on from there once a server is back"
-            progress.console.print(tally.stopped, style="red", soft_wrap=True, markup=False)
+            progress.console.print(tally.stopped, style="red", soft_wrap=True)
             return
         finally:
             progress.advance(task, len(line))
@@ -192,10 +192,11 @@ def _event_limit() -> int:
 
 
 def _progress() -> "Progress":
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False)
+    from learning_ops.cli.table import console as plain_console
+
+    console = plain_console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -220,7 +221,7 @@ def _settle(
             except SettleTimeout as error:
                 tally.unsettled += 1
                 states = error.states
-                progress.console.print(f"event {receipt.event_id}: {error}", style="red", soft_wrap=True, markup=False)
+                progress.console.print(f"event {receipt.event_id}: {error}", style="red", soft_wrap=True)
             for store, state in states.items():
                 tally.states.setdefault(store, Counter())[state] += 1
             progress.advance(task)

@@ -9,8 +9,8 @@ from learning_ops.cli.option import Json, Tenant, examples, prose
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
+    from learning_ops.cli.table import PlainTable
     from learning_stores.status import Trace
 
 
@@ -48,37 +48,47 @@ def trace(
 
 
 def _show(found: "Trace") -> None:
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from learning_ops.cli.table import console as plain_console
+    from learning_ops.cli.table import plain
+
+    console = plain_console()
     if found.rejected is not None:
         console.print(_rejection(found.rejected))
     if found.event is None:
         return
     console.print(_heading(found.event))
     if not found.deliveries:
-        waits = found.event["accepted_no"] is None
-        console.print("It waits for its turn in intake." if waits else "Its spec has no store that extracts by itself.")
+        console.print(plain(_no_deliveries(found.event)), soft_wrap=True)
         return
     console.print(_deliveries(found))
     for delivery in found.deliveries:
         for note in _notes(delivery):
-            console.print(f"  [bold]{delivery['store']}[/]: {note}", soft_wrap=True)
+            told = Text.assemble("  ", plain(delivery["store"], "bold"), ": ", plain(note))
+            console.print(told, soft_wrap=True)
     if found.model_calls:
         console.print(_calls(found))
 
 
+def _no_deliveries(event: dict[str, Any]) -> str:
+    from learning_ops.cli.unprepared import why_no_deliveries
+
+    if event["accepted_no"] is not None:
+        return "Its spec has no store that extracts by itself."
+    why = why_no_deliveries(event["set_aside"], None if event["spec_registered"] else event["spec_hash"])
+    return f"It has no deliveries: {why}."
+
+
 def _heading(event: dict[str, Any]) -> "RenderableType":
-    from rich.markup import escape
-    from rich.table import Table
-
     from learning_ops.cli.output import moment
+    from learning_ops.cli.table import PlainTable
 
-    table = Table(box=None, show_header=False, pad_edge=False, title=f"Event {event['id']}", title_justify="left")
+    table = PlainTable(f"Event {event['id']}", box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     whose = f"tenant {event['tenant']}, user {event['user_id'] or '–'}, session {event['session_id'] or '–'}"
-    table.add_row("of", escape(whose))
+    table.add_row("of", whose)
     told = (
         f"{event['messages']}, of which {event['shown_before']} were shown before"
         if event["shown_before"]
@@ -98,6 +108,7 @@ def _heading(event: dict[str, Any]) -> "RenderableType":
 
 def _deliveries(found: "Trace") -> "RenderableType":
     from learning_ops.cli.output import near, span
+    from learning_ops.cli.table import plain
 
     assert found.event is not None
     accepted = found.event["accepted_at"]
@@ -107,10 +118,12 @@ def _deliveries(found: "Trace") -> "RenderableType":
         if each["settled_at"] is not None:
             after = span(max(0.0, (each["settled_at"] - accepted).total_seconds()))
             when = f"{near(each['settled_at'], accepted)} (+{after})"
-        state = _COLOURS.get(each["state"], "{}").format(each["state"])
+        state = plain(each["state"], _COLOURS.get(each["state"], ""))
+        if each["reason"]:
+            state.append_text(plain(f"\n{each['reason']}"))
         table.add_row(
             each["store"],
-            state + (f"\n{each['reason']}" if each["reason"] else ""),
+            state,
             when,
             f"{each['model']}\n{each['prompt_name']} {each['prompt_version']}" if each["model"] else "–",
             _result(each),
@@ -118,28 +131,22 @@ def _deliveries(found: "Trace") -> "RenderableType":
     return table
 
 
-def _table(title: str, *columns: str) -> "Table":
+def _table(title: str, *columns: str) -> "PlainTable":
     from rich import box
-    from rich.table import Table
 
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    from learning_ops.cli.table import PlainTable
+
+    table = PlainTable(title, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name not in ("result", "tokens in (cached)"))
     return table
 
 
 _COLOURS = {
-    "extracted": "[green]{}[/]",
-    "nothing_found": "[yellow]{}[/]",
-    "dead": "[red]{}[/]",
-    "pending": "[cyan]{}[/]",
+    "extracted": "green",
+    "nothing_found": "yellow",
+    "dead": "red",
+    "pending": "cyan",
 }
 
 
@@ -200,12 +207,12 @@ def _number(value: int | None) -> str:
 
 def _rejection(rejected: dict[str, Any]) -> "RenderableType":
     from rich.panel import Panel
-    from rich.text import Text
 
     from learning_ops.cli.output import moment
+    from learning_ops.cli.table import plain
 
     told = f"{rejected['reason']}\nrejected {moment(rejected['rejected_at'])}, from {rejected['stream']}, field {rejected['field']}"
-    return Panel(Text(told), title="Rejected", border_style="red", title_align="left")
+    return Panel(plain(told), title="Rejected", border_style="red", title_align="left")
 
 
 def register(app: typer.Typer) -> None:

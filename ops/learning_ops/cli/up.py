@@ -33,7 +33,8 @@ def up(
 ) -> None:
     """Run everything on this machine until Ctrl-C or SIGTERM: Postgres, Redis, model, dispatcher, workers, curator, Flower.
 
-    No Docker and no configuration: agents that run in the same directory find it by DIR/env. Prints one line beginning
+    No Docker and no configuration: agents that run in the same directory find it by DIR/env, which holds what they
+    may have; status, trace and migrate also read DIR/operator-env. Prints one line beginning
     "ready" when everything serves. A process that dies is reported and started again.
     """
     from rich.console import Console
@@ -49,7 +50,7 @@ def up(
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if model is Model.OPENAI and not key:
         raise Failed("OPENAI_API_KEY is not set, and --model openai needs it: set it, or start without --model openai")
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     try:
         with interruptible(), DataDirectory(data) as directory:
             stack = Stack(
@@ -70,13 +71,16 @@ def _serve(stack: "Stack", data: Path, console: "Console") -> None:
     from learning_ops.supervision import Supervisor
 
     stack.data.write_env(stack.env())
+    stack.data.write_operator_env(stack.operator_env())
     _introduce(stack, data, console)
-    Supervisor(
-        [*stack.services.processes, *stack.children], lambda told: console.print(told, style="yellow", markup=False)
-    ).run(threading.Event())
+    Supervisor([*stack.services.processes, *stack.children], lambda told: console.print(told, style="yellow")).run(
+        threading.Event()
+    )
 
 
 def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
+    from rich.text import Text
+
     from learning_ops.stack import FLOWER_USER
     from learning_stores.settings import ENV_FILE
 
@@ -97,13 +101,15 @@ def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
         )
     else:
         console.print(f"agents  set -a; . {stack.data.env_path}; set +a")
-    outranking = sorted(name for name in stack.env() if name in os.environ and os.environ[name] != stack.env()[name])
+        console.print(f"status  set -a; . {stack.data.env_path}; . {stack.data.operator_env_path}; set +a")
+    written = {**stack.env(), **stack.operator_env()}
+    outranking = sorted(name for name, value in written.items() if os.environ.get(name, value) != value)
     if outranking:
         console.print(
-            f"note    {', '.join(outranking)} in your environment outranks {data / 'env'} for agents started from it",
+            f"note    {', '.join(outranking)} in your environment outranks what {data} says for whatever is started from it",
             style="yellow",
         )
-    console.print("[bold green]ready[/]   Ctrl-C stops everything")
+    console.print(Text.assemble(("ready", "bold green"), "   Ctrl-C stops everything"))
 
 
 def register(app: typer.Typer) -> None:

@@ -109,8 +109,13 @@ class DataDirectory:
 
     @property
     def env_path(self) -> Path:
-        """The file that `write_env` writes."""
+        """The file that `write_env` writes, for agents."""
         return self.path / "env"
+
+    @property
+    def operator_env_path(self) -> Path:
+        """The file that `write_operator_env` writes, for who may see all tenants or change the schema."""
+        return self.path / "operator-env"
 
     def folder(self, name: str) -> Path:
         """The subdirectory `name`, of mode 0700, created where it is missing."""
@@ -128,14 +133,11 @@ class DataDirectory:
         A shell reads it by `set -a; . DIR/env`. Raises ValueError for a name that does not begin with LEARNING_ (nothing
         else may ever stand there) and for a value with control characters, quotes, backslashes or `${`.
         """
-        for name, value in values.items():
-            if not _NAME.match(name):
-                raise ValueError(f"{name!r} may not stand in {self.env_path}: only LEARNING_ variables may")
-            if _UNQUOTABLE.search(value):
-                raise ValueError(
-                    f"the value of {name} holds a character that {self.env_path} cannot: percent-encode it"
-                )
-        _replace(self.env_path, "".join(f"{name}='{value}'\n" for name, value in values.items()))
+        _write_variables(self.env_path, values)
+
+    def write_operator_env(self, values: Mapping[str, str]) -> None:
+        """The same for the file `operator-env`."""
+        _write_variables(self.operator_env_path, values)
 
     def read_env(self) -> dict[str, str]:
         """What `env` says; empty where there is none."""
@@ -158,6 +160,15 @@ class DataDirectory:
             known[name] = secrets.token_urlsafe(24)
             _replace(path, json.dumps(known, indent=2) + "\n")
         return known[name]
+
+
+def _write_variables(path: Path, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if not _NAME.match(name):
+            raise ValueError(f"{name!r} may not stand in {path}: only LEARNING_ variables may")
+        if _UNQUOTABLE.search(value):
+            raise ValueError(f"the value of {name} holds a character that {path} cannot: percent-encode it")
+    _replace(path, "".join(f"{name}='{value}'\n" for name, value in values.items()))
 
 
 def _replace(path: Path, text: str) -> None:

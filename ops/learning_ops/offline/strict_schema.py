@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from learning_schemas.pattern import UnusablePattern, check_pattern
+
 MAX_PROPERTIES = 5_000
 MAX_NESTING = 10
 MAX_ENUM_VALUES = 1_000
@@ -181,8 +183,8 @@ def _check_values(node: Mapping[str, Any], where: str, totals: _Totals) -> None:
             raise SchemaRefused(f"{where}, {node[word]!r} is not a valid '{word}'.")
     if "pattern" in node:
         try:
-            re.compile(node["pattern"])
-        except (re.error, TypeError) as error:
+            check_pattern(node["pattern"])
+        except UnusablePattern as error:
             raise SchemaRefused(f"{where}, {node['pattern']!r} is not a 'regex'.") from error
     if "const" in node:
         totals.string_length += len(node["const"]) if isinstance(node["const"], str) else 0

@@ -11,7 +11,7 @@ import redis
 from forking import in_child
 from harness import Place, turn
 from learning_machine import ConversationCompleted, InvalidEvent, Receipt
-from learning_machine.numbering import NUMBERING
+from learning_machine.numbering import numbering_for
 from learning_schemas.scope import shard_of, stream_name
 from learning_schemas.spec import MachineSpec
 
@@ -31,9 +31,9 @@ def test_given_a_turn_then_its_event_is_in_its_shard_and_the_receipt_says_so(pla
         [event] = events(sent(place.redis_url))
         assert receipt == Receipt(
             event_id=event.id, tenant="default", user_id="alice", session_id="s1", via="stream",
-            producer=NUMBERING.producer, seq=event.seq or 0, redactions={},
+            producer=numbering_for(place.redis_url).producer, seq=event.seq or 0, redactions={},
         )  # fmt: skip
-        assert event.producer == NUMBERING.producer
+        assert event.producer == numbering_for(place.redis_url).producer
         assert event.spec == machine.spec.spec_hash()
         assert event.metadata == {"k": [1]}
         assert [message.content for message in event.messages] == ["I'm Alice", "Noted."]
@@ -79,7 +79,7 @@ def test_given_eight_threads_and_two_machines_then_numbers_have_no_gap_and_every
 
     numbers = sorted(receipt.seq for receipt in receipts)
     assert {receipt.via for receipt in receipts} == {"stream"}
-    assert {receipt.producer for receipt in receipts} == {NUMBERING.producer}
+    assert {receipt.producer for receipt in receipts} == {numbering_for(place.redis_url).producer}
     assert numbers == list(range(numbers[0], numbers[0] + 400))
     found = events(sent(place.redis_url))
     assert sorted(event.seq or 0 for event in found) == numbers

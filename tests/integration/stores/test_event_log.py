@@ -14,7 +14,15 @@ from integration.stores.steps import BOTH_AT_ONCE, PROFILE_ONLY, SHARDS, incomin
 from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
-from learning_stores.event_log import Incoming, Interference, accept, accept_directly, prepare
+from learning_stores.event_log import (
+    Incoming,
+    Interference,
+    accept,
+    accept_directly,
+    prepare,
+    set_first_aside,
+    take_up_again,
+)
 from learning_stores.specs import SpecCache
 
 
@@ -211,7 +219,7 @@ def test_given_the_longest_ids_allowed_when_accepted_then_no_index_refuses_them(
     random.seed(7)
 
     def longest() -> str:
-        return "".join(chr(random.randrange(0x20000, 0x2A6D0)) for _ in range(255))
+        return "".join(chr(random.randrange(0x20000, 0x2A6D0)) for _ in range(180))
 
     told = event(user_id=longest(), session_id=longest())
     assert set(take_in(dispatcher_db, told).values()) == {"accepted"}
@@ -226,3 +234,71 @@ def test_given_a_store_that_is_not_extracted_always_when_accepted_then_it_has_no
     assert rows(everything_db, "SELECT FROM learning.delivery") == []
     (logged,) = rows(everything_db, "SELECT accepted_no FROM learning.conversation_event")
     assert logged["accepted_no"] is not None
+
+
+def _fallen_back(app_db: Database, *events: Any, spec: MachineSpec = PROFILE_ONLY) -> None:
+    for each in events:
+        told = each.model_copy(update={"spec": spec.spec_hash()})
+        given = Incoming(event=told, via="postgres", body_bytes=len(told.to_json()))
+        app_db.run(told.tenant, accept_directly, given, spec, SpecCache(), SHARDS)
+
+
+def test_given_rows_that_cannot_be_read_when_prepared_then_they_are_set_aside_and_the_others_go_in(
+    app_db: Database, dispatcher_db: Database, everything_db: Database
+) -> None:
+    strange, unknown, good = event(tenant="acme"), event(tenant="acme"), event(tenant="globex")
+    _fallen_back(app_db, strange, unknown, good)
+    with everything_db.engine.begin() as connection:
+        connection.execute(
+            text('UPDATE learning.conversation_event SET messages = \'[{"role": "narrator"}]\' WHERE id = :id'),
+            {"id": strange.id},
+        )
+        connection.execute(
+            text("INSERT INTO learning.machine_spec (tenant, hash, spec) VALUES ('acme', :hash, '{\"v\": 2}')"),
+            {"hash": "b" * 64},
+        )
+        connection.execute(
+            text("UPDATE learning.conversation_event SET spec_hash = :hash WHERE id = :id"),
+            {"hash": "b" * 64, "id": unknown.id},
+        )
+
+    dispatcher_db.run(None, prepare, SpecCache(), range(SHARDS))
+
+    found = rows(
+        everything_db, "SELECT id, accepted_no IS NOT NULL AS prepared, set_aside FROM learning.conversation_event"
+    )
+    by_id = {row["id"]: (row["prepared"], row["set_aside"]) for row in found}
+    assert by_id == {
+        strange.id: (False, "the event cannot be read by this version"),
+        unknown.id: (False, "its spec cannot be read by this version"),
+        good.id: (True, None),
+    }
+    assert dispatcher_db.run(None, prepare, SpecCache(), range(SHARDS)) == 0
+    dispatcher_db.run(None, take_up_again, range(SHARDS))
+    assert dispatcher_db.run(None, prepare, SpecCache(), range(SHARDS)) == 2
+
+
+def test_given_a_spec_that_is_not_what_its_hash_says_when_loaded_then_it_is_not_known(
+    app_db: Database, everything_db: Database
+) -> None:
+    with everything_db.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO learning.machine_spec (tenant, hash, spec) VALUES ('acme', :hash, cast(:spec AS jsonb))"),
+            {"hash": "c" * 64, "spec": PROFILE_ONLY.to_json().decode()},
+        )
+
+    assert app_db.run("acme", SpecCache().load, [("acme", "c" * 64)]) == {}
+
+
+def test_given_an_event_that_postgres_refuses_when_it_is_first_then_it_can_be_set_aside(
+    app_db: Database, dispatcher_db: Database, everything_db: Database
+) -> None:
+    first, second = event(), event(session_id="s2")
+    _fallen_back(app_db, first, second)
+
+    dispatcher_db.run(None, set_first_aside, range(SHARDS), "the database refuses it")
+    dispatcher_db.run(None, prepare, SpecCache(), range(SHARDS))
+
+    found = rows(everything_db, "SELECT id, set_aside FROM learning.conversation_event ORDER BY id")
+    assert found == [{"id": first.id, "set_aside": "the database refuses it"}, {"id": second.id, "set_aside": None}]
+    assert [row["event_id"] for row in rows(everything_db, "SELECT event_id FROM learning.delivery")] == [second.id]

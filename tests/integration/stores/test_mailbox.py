@@ -255,7 +255,7 @@ def test_given_a_store_that_is_not_installed_when_it_is_postponed_then_its_mail_
     app_db: Database, dispatcher_db: Database, everything_db: Database
 ) -> None:
     take_in(dispatcher_db, event(), spec=PROFILE_ONLY)
-    dispatcher_db.run(None, mailbox.postpone_store, "user_profile", "waiting for store", "not here", 60.0)
+    dispatcher_db.run(None, mailbox.postpone_unknown, ["session_context"], 60.0)
     answer = refused(app_db, mailbox_id(everything_db))
     assert (answer.reason, answer.wait_reason) == ("paused", "waiting for store")
 
@@ -299,3 +299,23 @@ def test_given_intake_that_holds_an_events_first_mailbox_when_it_is_flushed_then
             assert intake.scalar(lock, {"store": "user_profile"})
         assert flushing.result() == {"session_context": "pending", "user_profile": "pending"}
     assert [row["n"] for row in rows(everything_db, "SELECT flush_no > 0 AS n FROM learning.mailbox")] == [True, True]
+
+
+def test_given_another_machine_with_a_longer_timing_when_it_writes_too_then_the_earlier_promise_holds(
+    dispatcher_db: Database, everything_db: Database
+) -> None:
+    quick = MachineSpec(name="quick", stores={"user_profile": StoreSpec(scope="user", debounce=3, max_wait=6)})
+    patient = MachineSpec(
+        name="patient", stores={"user_profile": StoreSpec(scope="user", trigger="session_end", idle_after=86_400)}
+    )
+    take_in(dispatcher_db, event(), spec=quick)
+    take_in(dispatcher_db, event(session_id="s2"), spec=patient)
+
+    (found,) = rows(
+        everything_db,
+        "SELECT extract(epoch FROM due_at - first_pending_at) AS due, extract(epoch FROM max_wait) AS longest "
+        "FROM learning.mailbox",
+    )
+
+    assert float(found["due"]) <= 6
+    assert float(found["longest"]) == 6

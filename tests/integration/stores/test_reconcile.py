@@ -1,13 +1,16 @@
 """What was accepted against what became of it."""
 
-from harness import event, rows
+import pytest
+from structlog.testing import capture_logs
+
+from harness import Place, event, rows
 from integration.stores.steps import BOTH_AT_ONCE, claim, mailbox_id, take_in, work
 from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
-from learning_stores.reconcile import reconcile
+from learning_stores.reconcile import FINDINGS, findings, reconcile
 
-NOTHING = {"mailboxes_reopened": 0, "events_without_delivery": 0, "events_unprepared": 0, "numbers_missing": 0}
+NOTHING = {"mailboxes_reopened": 0, "events_without_delivery": 0, **dict.fromkeys(FINDINGS, 0)}
 
 
 def test_given_a_system_that_adds_up_when_reconciled_then_nothing_is_found(
@@ -32,6 +35,8 @@ def test_given_pending_mail_without_a_mailbox_when_reconciled_then_the_mailbox_i
     before = rows(everything_db, kept)
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM learning.mailbox")
+    assert dispatcher_db.run(None, findings)["deliveries_without_mailbox"] == 4
+    assert rows(everything_db, kept) == []
     assert dispatcher_db.run(None, reconcile) == {**NOTHING, "mailboxes_reopened": 3}
     assert rows(everything_db, kept) == before
     work(app_db, claim(app_db, mailbox_id(everything_db)))
@@ -66,3 +71,30 @@ def test_given_an_event_whose_spec_never_came_when_a_minute_has_passed_then_it_i
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE learning.conversation_event SET accepted_at = now() - interval '2 minutes'")
     assert dispatcher_db.run(None, reconcile)["events_unprepared"] == 1
+    with everything_db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE learning.conversation_event SET set_aside = 'its history is too long'")
+    found = dispatcher_db.run(None, findings)
+    assert (found["events_unprepared"], found["events_set_aside"]) == (0, 1)
+
+
+def test_given_something_that_does_not_add_up_when_the_curator_reconciles_then_its_log_has_the_counts(
+    place: Place, dispatcher_db: Database, everything_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in place.env.items():
+        monkeypatch.setenv(name, value)
+    from learning_workers.app import reconcile as task
+
+    with capture_logs() as quiet:
+        assert task() == NOTHING
+    take_in(dispatcher_db, event(), spec=BOTH_AT_ONCE)
+    with everything_db.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM learning.mailbox")
+    with capture_logs() as told:
+        counts = task()
+
+    assert counts == {**NOTHING, "mailboxes_reopened": 2}
+    assert [(line["log_level"], line["event"]) for line in quiet + told] == [
+        ("info", "reconciled"),
+        ("warning", "reconciled"),
+    ]
+    assert told[0]["mailboxes_reopened"] == 2

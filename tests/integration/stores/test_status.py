@@ -82,5 +82,39 @@ def test_given_settled_deliveries_when_status_is_asked_then_they_are_counted_by_
 ) -> None:
     take_in(dispatcher_db, event(), event(user_id=None, messages=turn("Hello.")), spec=BOTH_AT_ONCE)
     work(app_db, claim(app_db, mailbox_id(everything_db)))
-    counted = {(row["store"], row["state"]): row["events"] for row in dispatcher_db.run(None, status)["settled"]}
+    found = dispatcher_db.run(None, status)
+    counted = {(row["store"], row["state"]): row["events"] for row in found["settled"]}
     assert counted == {("user_profile", "nothing_found"): 1, ("user_profile", "skipped"): 1}
+    by_store = {row.pop("store"): row for row in found["stores"]}
+    assert by_store == {
+        "session_context": {"accepted": 2, "settled": 0, "dead": 0, "pending": 2},
+        "user_profile": {"accepted": 2, "settled": 2, "dead": 0, "pending": 0},
+    }
+
+
+def test_given_events_without_deliveries_when_asked_then_an_unknown_spec_and_what_was_set_aside_are_told_apart(
+    dispatcher_db: Database, everything_db: Database
+) -> None:
+    stranger, aside = event(spec="c" * 64), event(tenant="acme", spec="d" * 64)
+    take_in(dispatcher_db, stranger, aside)
+    with everything_db.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE learning.conversation_event SET set_aside = 'its spec is broken' WHERE tenant = 'acme'"
+        )
+    found = dispatcher_db.run(None, status)
+    told = {
+        row["tenant"]: (row["set_aside"], row["unknown_spec"], row["events"]) for row in found["without_deliveries"]
+    }
+    assert told == {"default": (None, "c" * 64, 1), "acme": ("its spec is broken", "d" * 64, 1)}
+    assert (found["unprepared"]["events"], found["unprepared"]["set_aside"]) == (2, 1)
+    assert found["findings"]["events_set_aside"] == 1
+    traced = [dispatcher_db.run(None, trace, each.id, each.tenant).event for each in (stranger, aside)]
+    assert [each and (each["spec_registered"], each["set_aside"]) for each in traced] == [
+        (False, None),
+        (False, "its spec is broken"),
+    ]
+    known = event(tenant="globex")
+    take_in(dispatcher_db, known, spec=PROFILE_ONLY)
+    traced_known = dispatcher_db.run(None, trace, known.id, "globex").event
+    assert traced_known is not None
+    assert traced_known["spec_registered"] is True

@@ -124,14 +124,14 @@ def test_given_a_worker_that_is_told_to_end_when_its_window_is_done_then_it_give
     assert len(desk.memories()) == 80
 
 
-def test_given_a_spec_whose_schema_nobody_can_use_when_worked_on_then_the_mailbox_waits_and_says_so(desk: Any) -> None:
-    from learning_schemas.spec import MachineSpec, StoreSpec
+def test_given_a_schema_that_nobody_can_use_when_worked_on_then_its_event_is_dead_and_the_mailbox_goes_on(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [tea] = desk.say(TEA)
+    with monkeypatch.context() as patched:
+        patched.setattr("learning_stores.user_profile.profile_patch_model", lambda spec: {}["no such key"])
 
-    broken = StoreSpec(scope="user", debounce=0, user_schema={"type": "object"})
-    [tea] = desk.say(TEA, spec=MachineSpec(stores={"user_profile": broken}))
+        report = desk.work()
 
-    report = desk.work()
-
-    assert (report.outcome, report.reason) == ("waiting", "waiting for spec")
-    assert desk.mailbox()["wait_note"] == "its schema for user_profile cannot be used (KeyError)"
-    assert desk.deliveries() == {tea: ("pending", None, 0)}
+    assert report.dead == [(tea, "unusable schema")]
+    assert desk.deliveries() == {tea: ("dead", "unusable schema", 1)}

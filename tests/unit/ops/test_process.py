@@ -145,6 +145,30 @@ def test_given_environment_and_directory_when_started_then_the_child_has_just_th
     assert child.log_path.stat().st_mode & 0o777 == 0o600
 
 
+def test_given_a_child_that_writes_when_started_then_its_files_are_its_users_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        child = make(tmp_path, "/bin/sh", "-c", "echo secret > file; mkdir folder", cwd=tmp_path)
+        child.start()
+        assert child.wait(10) == 0
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
+
+
+def test_given_a_log_that_is_too_large_when_the_child_starts_again_then_it_has_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learning_ops.log_file.LARGEST", 5)
+    child = make(tmp_path, "/bin/sh", "-c", "echo hello")
+    for _ in range(2):
+        child.start()
+        assert child.wait(10) == 0
+        assert child.log_tail() == "hello"
+    assert (tmp_path / "child.log").read_text() == (tmp_path / "child.log.1").read_text() == "hello\n"
+
+
 def test_given_a_program_that_is_missing_when_started_then_it_ends_with_127_and_says_so(tmp_path: Path) -> None:
     child = make(tmp_path, "/no/such/program")
     child.start()

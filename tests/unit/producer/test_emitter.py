@@ -10,7 +10,6 @@ from sqlalchemy.exc import OperationalError
 from harness import event
 from learning_machine import ConversationCompleted, InvalidEvent, LearningMachine
 from learning_machine.emitter import told
-from learning_machine.numbering import NUMBERING
 from learning_schemas.scope import shard_of, stream_name
 
 
@@ -19,10 +18,11 @@ def test_given_an_event_without_a_number_then_its_body_is_the_numbered_event(
 ) -> None:
     given = event(metadata={"a": "}"})
 
-    entry = machine_of()._emitter._entry(given)
+    emitter = machine_of()._emitter
+    entry = emitter._entry(given)
 
     assert ConversationCompleted.from_json(entry.body) == entry.numbered()
-    assert entry.producer == NUMBERING.producer
+    assert entry.producer == emitter.numbering.producer
     assert entry.stream == stream_name(shard_of("default", "user/alice"))
 
 

@@ -3,7 +3,7 @@
 import threading
 
 from forking import in_child
-from learning_machine.numbering import NUMBERING, Numbering
+from learning_machine.numbering import Numbering, numbering_for
 
 
 def test_given_eight_threads_then_the_numbers_are_one_to_the_last_without_gaps() -> None:
@@ -25,9 +25,15 @@ def test_given_eight_threads_then_the_numbers_are_one_to_the_last_without_gaps()
 
 
 def test_given_a_fork_then_the_child_is_another_producer_and_begins_at_one() -> None:
-    mine, before = NUMBERING.take()
-    told = in_child(NUMBERING.take)
+    numbering = numbering_for("redis://here")
+    mine, before = numbering.take()
+    told = in_child(numbering.take)
 
     assert str(mine) not in told
     assert told.endswith(", 1)")
-    assert NUMBERING.take() == (mine, before + 1)
+    assert numbering.take() == (mine, before + 1)
+
+
+def test_given_two_places_then_each_is_numbered_by_itself_and_one_place_has_one_numbering() -> None:
+    assert numbering_for("redis://there") is numbering_for("redis://there")
+    assert numbering_for("redis://there").producer != numbering_for("redis://elsewhere").producer

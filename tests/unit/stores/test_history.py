@@ -161,3 +161,35 @@ def test_given_the_same_words_of_different_speakers_when_compared_then_they_diff
         return compared(event(messages=[{"content": "hi", **message}]), SALT)[0].key
 
     assert len({key(role="user"), key(role="assistant"), key(role="user", name="Bo")}) == 3
+
+
+def test_given_a_conversation_of_several_turns_when_it_is_sent_twice_then_nothing_of_it_is_new() -> None:
+    session = _session("u:1 a:1 u:2 a:2")
+
+    assert divide("auto", _shown("u:1 a:1 u:2 a:2", 2), session) == Division(4)
+
+
+@pytest.mark.parametrize("repeats", [1, 40])
+def test_given_one_message_said_over_and_over_when_compared_then_each_is_looked_at_a_few_times_only(
+    repeats: int,
+) -> None:
+    """What a comparison costs is counted, not timed: a row of equal words must not make it quadratic."""
+    looks = 0
+
+    class Counted(bytes):
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return bytes.__eq__(self, other) if isinstance(other, bytes) else False
+
+        __hash__ = bytes.__hash__
+
+    def said(count: int, made: int) -> list[Shown]:
+        return [Shown(Counted(b"again"), "user", place, _event_id(made), place) for place in range(count)]
+
+    length = 50 * repeats
+    last = Shown(Counted(b"other"), "user", length, _event_id(2), length)
+
+    divide("auto", [*said(length, 2), last], said(length + 50, 1))
+
+    assert looks <= 20 * (length + 50)

@@ -18,6 +18,7 @@ from learning_workers.outcomes import (
     ProviderFailure,
     RateLimited,
     Refused,
+    SchemaRefused,
     ServerFailed,
     TimedOut,
     Unreachable,
@@ -98,7 +99,8 @@ def test_given_a_patch_when_asked_then_patch_model_usage_and_time_are_in_the_rep
         (Answer(status=408), TimedOut, "timeout"),
         (Answer(status=401), Misconfigured, "refused_request"),
         (Answer(status=404, text="model_not_found"), Misconfigured, "refused_request"),
-        (Answer(status=400, text="invalid_json_schema"), Misconfigured, "refused_request"),
+        (Answer(status=400, text="invalid_json_schema"), SchemaRefused, "unusable_schema"),
+        (Answer(status=400, text="unsupported_parameter"), Misconfigured, "refused_request"),
         (Answer(status=400, text="context_length_exceeded"), CutOff, "cut_off"),
         (Answer(status=413), CutOff, "cut_off"),
         (Answer(status=400, text="content_policy_violation"), Refused, "refused"),
@@ -202,8 +204,8 @@ def test_given_nobody_at_the_address_when_asked_then_it_is_unreachable(
 
 def test_given_the_kinds_of_failure_when_classed_then_each_is_either_the_providers_or_the_answers() -> None:
     of_provider = {RateLimited, ServerFailed, TimedOut, Unreachable, Misconfigured}
-    of_answer = {CutOff, Refused, InvalidOutput}
+    of_answer = {CutOff, Refused, SchemaRefused, InvalidOutput}
 
     assert set(ProviderFailure.__subclasses__()) == of_provider
     assert set(AnswerFailure.__subclasses__()) == of_answer
-    assert len({kind.outcome for kind in of_provider | of_answer}) == 8
+    assert len({kind.outcome for kind in of_provider | of_answer}) == 9

@@ -36,19 +36,13 @@ def own(tmp_path: Path, text: str) -> ServiceSettings:
     return settings(models_file=path)
 
 
-def test_given_the_shipped_file_when_loaded_then_the_default_model_and_every_fallback_are_in_it() -> None:
+def test_given_the_shipped_file_when_loaded_then_the_default_model_is_in_it_with_its_price() -> None:
     catalogue = load_catalogue(settings())
 
     model = catalogue.get(settings().model)
     assert model is not None
     assert model.base_url == "https://api.openai.com/v1"
-    while model is not None and model.fallback is not None:
-        fallback = catalogue.get(model.fallback)
-        assert fallback is not None, model.fallback
-        assert fallback.input is not None
-        assert model.input is not None
-        assert fallback.input < model.input
-        model = fallback
+    assert model.cost(1_000_000, 0, 0) == model.input
     offline = catalogue.get("offline-rules-1")
     assert offline is not None
     assert "--model openai" in str(offline.nothing_found)

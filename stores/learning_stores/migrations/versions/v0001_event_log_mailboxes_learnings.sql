@@ -57,9 +57,11 @@ CREATE TABLE learning.conversation_event (
     -- Null until the event's history is known and its deliveries are made (it came by the fallback, or its spec is missing).
     accepted_no    bigint,
     shown_before   integer     NOT NULL DEFAULT 0,  -- so many leading messages are history
+    set_aside      text,                            -- why its deliveries cannot be made; tried again by the next dispatcher
     PRIMARY KEY (tenant, id)
 );
-CREATE INDEX conversation_event_unprepared ON learning.conversation_event (shard, id) WHERE accepted_no IS NULL;
+CREATE INDEX conversation_event_unprepared ON learning.conversation_event (shard, id)
+    WHERE accepted_no IS NULL AND set_aside IS NULL;
 CREATE INDEX conversation_event_overlay ON learning.conversation_event (tenant, subject) WHERE accepted_no IS NULL;
 CREATE INDEX conversation_event_session ON learning.conversation_event (tenant, subject, session_id, accepted_no);
 CREATE INDEX conversation_event_accepted ON learning.conversation_event USING brin (accepted_at);

@@ -1,0 +1,38 @@
+"""Tables and words for a terminal. What they are made of is data, so nothing in them is read as markup."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def plain(value: object, style: str = "") -> Text:
+    """Text that shows what it is given: no markup, no emoji names, no control characters but the end of a line."""
+    told = "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in str(value))
+    return Text(told, style=style)
+
+
+def console(**options: Any) -> Console:
+    """A console that takes text as text; style comes from `plain` and `Text`."""
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
+class PlainTable(Table):
+    """A table whose title and cells are shown as they are; a cell of another style is a `Text`.
+
+    `numbers` names the columns that stand to the right, `options` are those of rich's table.
+    """
+
+    def __init__(self, title: str | None, *columns: str, numbers: Iterable[str] = (), **options: Any) -> None:
+        heading = None if title is None else plain(title, "bold")
+        super().__init__(title=heading, title_justify="left", title_style="bold", **options)
+        right = set(numbers)
+        for name in columns:
+            self.add_column(plain(name), justify="right" if name in right else "left", overflow="fold")
+
+    def add_row(self, *cells: RenderableType | None, style: Any = None, end_section: bool = False) -> None:
+        """Add a row; text in it is no markup."""
+        shown = [plain(cell) if isinstance(cell, str) else cell for cell in cells]
+        super().add_row(*shown, style=style, end_section=end_section)
