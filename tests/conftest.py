@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,10 @@ from learning_ops.migration import migrate
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
 from learning_stores.database import Database
 
-REDIS_DATABASES = 16
+
+def pytest_configure() -> None:
+    """A suite that is told to end still ends what it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

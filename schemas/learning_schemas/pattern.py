@@ -23,7 +23,7 @@ def matches(pattern: object, value: str) -> bool:
         raise UnusablePattern("is not text")
     try:
         return _compiled(pattern).isinstance_python(value)
-    except (SchemaError, UnicodeEncodeError) as error:
+    except SchemaError as error:
         raise UnusablePattern(f"is no pattern that can be used ({type(error).__name__})") from None
 
 

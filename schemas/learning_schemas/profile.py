@@ -87,7 +87,7 @@ def import_schema(path: str, *, allowed: Collection[str] | None = None) -> type:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         told = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(
             "schema_import", f"{path!r} cannot be imported ({told})", "Name it as 'package.module:Class'"

@@ -24,7 +24,7 @@ _REGISTERED = "learning.registered_specs"
 # Keys are sorted by the caller, so that two registrations never wait for each other crosswise.
 _REGISTER = text("""
     INSERT INTO learning.machine_spec (tenant, hash, spec)
-    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:hashes AS text[]), cast(:specs AS jsonb[]))
+    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:hashes AS text[]), cast(:specs AS json[]))
     ON CONFLICT DO NOTHING
 """)
 

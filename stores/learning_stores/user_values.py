@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
@@ -15,8 +15,6 @@ from learning_schemas.user_schema import patterns
 from learning_stores.settings import ServiceSettings
 
 # The agent's process imports this module and needs no validator: jsonschema is imported where a worker checks a value.
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
 
 
 def check_usable(spec: StoreSpec) -> None:
@@ -45,7 +43,7 @@ def checked_value(name: str, value: Any, schema: dict[str, Any], schema_import: 
     from referencing import Registry
 
     # An empty registry: the validator's own would fetch what a reference names.
-    validator = _bounded()(schema, format_checker=Draft202012Validator.FORMAT_CHECKER, registry=Registry())  # type: ignore[call-arg]  # the protocol leaves the registry out
+    validator = _bounded()(schema, format_checker=Draft202012Validator.FORMAT_CHECKER, registry=Registry())
     try:
         error = next(validator.iter_errors(value), None)
     except UnusablePattern as pattern:
@@ -88,7 +86,8 @@ def _unusable(problem: str) -> ConfigurationError:
 
 
 @lru_cache(maxsize=1)
-def _bounded() -> "type[Validator]":
+def _bounded() -> Any:
+    """Draft 2020-12 with the engine of `learning_schemas.pattern`."""
     from jsonschema import Draft202012Validator, ValidationError, validators
 
     def pattern(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -98,4 +97,5 @@ def _bounded() -> "type[Validator]":
     def refused(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
         raise _unusable("patternProperties does not travel")
 
-    return validators.extend(Draft202012Validator, {"pattern": pattern, "patternProperties": refused})
+    keywords = {"pattern": pattern, "patternProperties": refused}
+    return validators.extend(Draft202012Validator, keywords)  # type: ignore[no-untyped-call]  # its stub has no types

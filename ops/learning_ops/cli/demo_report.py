@@ -28,7 +28,7 @@ _LONGEST = 150
 
 def show(played: Played, console: Console) -> None:
     """Print all of it."""
-    console.print(_paths(played))
+    console.print(_paths(played, with_words=console.width >= 100))
     console.print(
         "✓ extracted  · read, nothing found  – skipped  ✗ dead. Times count from the call of emit, and the\n"
         "agent waited for the first of them only. The first day's also hold the workers' first connections.",
@@ -46,12 +46,13 @@ def show(played: Played, console: Console) -> None:
     console.print()
 
 
-def _paths(played: Played) -> PlainTable:
+def _paths(played: Played, *, with_words: bool) -> PlainTable:
     table = _table("The path of each event")
     table.add_column("user", no_wrap=True)
     table.add_column("session", no_wrap=True)
     table.add_column("new messages", no_wrap=False, width=8)
-    table.add_column("the user's last words", no_wrap=True, overflow="ellipsis", ratio=1)
+    if with_words:
+        table.add_column("the user's last words", no_wrap=True, overflow="ellipsis", ratio=1)
     for name in ("emit", "in the log"):
         table.add_column(name, justify="right", no_wrap=True)
     stores = [store for store in STORES if store in played.model_calls]
@@ -62,8 +63,9 @@ def _paths(played: Played) -> PlainTable:
         if sent.conversation.day != day:
             day = sent.conversation.day
             table.add_section()
-            table.add_row("", "", "", Text(f"{day.day} {day:%B %Y}", style="bold"), *[""] * (2 + len(stores)))
-        table.add_row(*_path(sent, path, stores))
+            table.add_row(Text(f"{day.day} {day:%b %Y}", style="bold"), *[""] * (len(table.columns) - 1))
+        row = _path(sent, path, stores)
+        table.add_row(*(row if with_words else row[:3] + row[4:]))
     return table
 
 

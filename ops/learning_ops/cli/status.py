@@ -37,7 +37,7 @@ def status(
         from learning_ops.cli.status_report import shown
         from learning_ops.cli.table import console
 
-        console().print(shown(found))
+        console(whole=True).print(shown(found))
     if problem := found["redis"].get("error"):
         raise Failed(problem)
 

@@ -1,5 +1,6 @@
 """Tables and words for a terminal. What they are made of is data, so nothing in them is read as markup."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,16 +8,25 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+# Controls of C0 and C1, lone surrogates, and what turns the direction of the text that follows.
+_UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
 
 def plain(value: object, style: str = "") -> Text:
     """Text that shows what it is given: no markup, no emoji names, no control characters but the end of a line."""
-    told = "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in str(value))
-    return Text(told, style=style)
+    return Text(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(value)), style=style)
 
 
-def console(**options: Any) -> Console:
-    """A console that takes text as text; style comes from `plain` and `Text`."""
-    return Console(highlight=False, markup=False, emoji=False, **options)
+WHOLE_WIDTH = 118
+"""Columns that the widest table needs: a narrower terminal folds its lines, which is better than a figure cut in two."""
+
+
+def console(*, whole: bool = False, **options: Any) -> Console:
+    """A console that takes text as text; style comes from `plain` and `Text`. `whole` gives tables the room they need."""
+    found = Console(highlight=False, markup=False, emoji=False, **options)
+    if whole and found.width < WHOLE_WIDTH:
+        found = Console(highlight=False, markup=False, emoji=False, width=WHOLE_WIDTH, **options)
+    return found
 
 
 class PlainTable(Table):

@@ -53,7 +53,7 @@ def _show(found: "Trace") -> None:
     from learning_ops.cli.table import console as plain_console
     from learning_ops.cli.table import plain
 
-    console = plain_console()
+    console = plain_console(whole=True)
     if found.rejected is not None:
         console.print(_rejection(found.rejected))
     if found.event is None:

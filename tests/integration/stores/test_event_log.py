@@ -283,7 +283,7 @@ def test_given_a_spec_that_is_not_what_its_hash_says_when_loaded_then_it_is_not_
 ) -> None:
     with everything_db.engine.begin() as connection:
         connection.execute(
-            text("INSERT INTO learning.machine_spec (tenant, hash, spec) VALUES ('acme', :hash, cast(:spec AS jsonb))"),
+            text("INSERT INTO learning.machine_spec (tenant, hash, spec) VALUES ('acme', :hash, cast(:spec AS json))"),
             {"hash": "c" * 64, "spec": PROFILE_ONLY.to_json().decode()},
         )
 
@@ -302,3 +302,14 @@ def test_given_an_event_that_postgres_refuses_when_it_is_first_then_it_can_be_se
     found = rows(everything_db, "SELECT id, set_aside FROM learning.conversation_event ORDER BY id")
     assert found == [{"id": first.id, "set_aside": "the database refuses it"}, {"id": second.id, "set_aside": None}]
     assert [row["event_id"] for row in rows(everything_db, "SELECT event_id FROM learning.delivery")] == [second.id]
+
+
+def test_given_a_spec_with_a_large_number_when_it_is_read_back_then_it_is_still_what_its_hash_says(
+    app_db: Database, dispatcher_db: Database
+) -> None:
+    schema = {"type": "object", "properties": {"score": {"type": "number", "maximum": 1e20}}}
+    large = MachineSpec(stores={"user_profile": StoreSpec(scope="user", user_schema=schema)})
+    take_in(dispatcher_db, event(), spec=large)
+
+    key = ("default", large.spec_hash())
+    assert app_db.run("default", SpecCache().load, [key]) == {key: large}

@@ -71,3 +71,11 @@ def test_given_a_value_outside_a_schema_when_checked_then_it_does_not_fit(
     value: object, schema: dict[str, Any]
 ) -> None:
     assert not fits(value, schema, schema)
+
+
+@pytest.mark.timeout(10)
+def test_given_a_pattern_that_backtracks_without_end_when_a_value_is_tried_then_it_answers() -> None:
+    node = {"type": "string", "pattern": "^(a+)+$"}
+
+    assert not fits("a" * 10_000 + "!", node, node)
+    assert fits("Zo\u00eb", {"type": "string", "pattern": r"^\p{L}+$"}, {})

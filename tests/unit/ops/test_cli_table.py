@@ -74,7 +74,8 @@ def test_given_redis_away_when_status_is_shown_then_its_error_stands_there_as_it
 
 
 def test_given_control_characters_when_shown_then_the_terminal_gets_none() -> None:
-    assert plain("a\x1b[31mb\x07c\nd").plain == "a\ufffd[31mb\ufffdc\nd"
+    assert plain("a\x1b[31mb\x07c\nd\u202ee\x9b").plain == "a\ufffd[31mb\ufffdc\nd\ufffde\ufffd"
+    assert plain("👩\u200d💻\u00a0é").plain == "👩\u200d💻\u00a0é"
 
 
 def test_given_a_table_when_text_is_markup_then_title_columns_and_cells_are_not_read_as_such() -> None:

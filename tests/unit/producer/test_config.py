@@ -1,11 +1,11 @@
 """Configs are checked when they are made, and travel as specs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any
 
 import pytest
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from learning_machine import ConfigurationError, LearningMachine, SessionContextConfig, UserProfile, UserProfileConfig
 from learning_schemas.spec import DEFAULT_SPEC
@@ -90,3 +90,20 @@ def test_given_a_value_that_cannot_be_then_the_config_refuses_and_names_it(confi
     store = "user_profile" if config is UserProfileConfig else "session_context"
     assert refused.value.field == f"{store}.{next(iter(values))}"
     assert "Value error" not in str(refused.value)
+
+
+def test_given_a_pattern_that_workers_have_no_engine_for_then_it_is_refused_when_the_config_is_made() -> None:
+    class Looking(BaseModel):
+        model_config = ConfigDict(regex_engine="python-re")
+
+        code: Annotated[str, Field(pattern="^(?=a)")] | None = None
+
+    with pytest.raises(ConfigurationError, match=r"user_profile.schema: the pattern '\^\(\?=a\)'"):
+        UserProfileConfig(schema=Looking)
+
+
+def test_given_more_fields_than_a_spec_holds_then_the_config_is_refused() -> None:
+    many = make_dataclass("Many", [(f"f{number}", str | None, None) for number in range(101)])
+
+    with pytest.raises(ConfigurationError, match=r"user_profile.user_schema: has more than 100 fields"):
+        UserProfileConfig(schema=many)

@@ -213,3 +213,32 @@ def test_given_an_event_of_version_1_then_its_wire_form_is_this() -> None:
         "end_of_session": False,
         "seq": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("ids", "field"),
+    [
+        ({"user_id": "u" * 255, "session_id": "/" * 255, "tenant": "é" * 255}, "session_id"),
+        ({"user_id": "%" * 255, "tenant": "\U0001f600" * 255}, "user_id"),
+        ({"session_id": "\U0001f600" * 250, "tenant": "t" * 250, "user_id": "日" * 100}, "session_id"),
+    ],
+)
+def test_given_ids_that_make_a_key_too_long_for_an_index_then_the_longer_is_named(
+    ids: dict[str, str], field: str
+) -> None:
+    values = json.loads(event().to_json()) | ids
+
+    for refuse in (ConversationCompleted.make, _read):
+        with pytest.raises(InvalidEvent, match=r"over the limit of 1,500\. Give shorter ids, or hash them") as refused:
+            refuse(values)
+        assert refused.value.field == field
+
+
+def _read(values: dict[str, Any]) -> ConversationCompleted:
+    return ConversationCompleted.from_json(json.dumps(values).encode())
+
+
+def test_given_the_longest_ids_of_ascii_then_they_are_taken() -> None:
+    ids = {"user_id": "u" * 255, "session_id": "s" * 255, "tenant": "t" * 255}
+
+    assert _read(json.loads(event().to_json()) | ids).session_id == ids["session_id"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from learning_schemas.limits import MAX_DEPTH, Id, Text, check_json, clean_text, dumped_model
+from learning_schemas.limits import MAX_DEPTH, MAX_JSON_VALUES, Id, Text, check_json, clean_text, dumped_model
 
 IDS: TypeAdapter[str] = TypeAdapter(Id)
 TEXTS: TypeAdapter[str] = TypeAdapter(Text)
@@ -119,3 +119,11 @@ def test_given_no_model_then_nothing_is_dumped() -> None:
     assert dumped_model({"a": 1}) is None
     assert dumped_model(_Call) is None
     assert dumped_model(_Call(name="f")) == {"name": "f"}
+
+
+def test_given_more_values_than_may_be_on_all_levels_then_they_are_refused() -> None:
+    half = MAX_JSON_VALUES // 2 - 1
+
+    assert len(check_json([[0] * half, {str(n): n for n in range(half)}])) == 2
+    with pytest.raises(ValueError, match="more than 20,000 values"):
+        check_json([[0] * half, [0] * half, 0])

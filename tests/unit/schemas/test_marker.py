@@ -98,3 +98,13 @@ def test_given_a_megabyte_of_openings_that_never_end_then_cutting_takes_linear_t
 
     assert kept == text
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\u2066", "\ufeff", "\xad",
+                                    "\U000e0041", "\U000e0002", "\U000e007f"])  # fmt: skip
+def test_given_a_character_that_nobody_sees_then_it_is_dropped(unseen: str) -> None:
+    assert defused(f"I like{unseen} tea {unseen} a lot") == "I like tea a lot"
+
+
+def test_given_joiners_of_scripts_and_emoji_then_they_stay() -> None:
+    assert defused("\u0645\u06cc\u200c\u062e 👩\u200d💻\tand\x85tea") == "\u0645\u06cc\u200c\u062e 👩\u200d💻 and tea"

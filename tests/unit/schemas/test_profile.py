@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from datetime import date
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
@@ -181,3 +182,45 @@ def test_given_a_path_then_the_class_is_imported() -> None:
 def test_given_a_path_that_names_no_class_then_it_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"schema_import: .*Name it as 'package.module:Class'"):
         import_schema(path)
+
+
+def test_given_a_map_whose_names_have_a_pattern_then_it_travels_without_pattern_properties() -> None:
+    @dataclass
+    class Mapped(UserProfile):
+        codes: dict[Annotated[str, Field(pattern="^a")], int] = field(default_factory=dict)
+
+    codes = json_schema_of(Mapped)["properties"]["codes"]
+
+    assert codes == {
+        "type": "object",
+        "propertyNames": {"pattern": "^a"},
+        "additionalProperties": {"type": "integer"},
+    }
+
+
+def test_given_modules_that_may_be_imported_when_another_is_named_then_it_is_refused_and_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "forbidden_schema_module.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    for allowed in ((), ("forbidden_schema_module.inner", "learning_schemas")):
+        with pytest.raises(ConfigurationError, match="not among LEARNING_SCHEMA_IMPORTS"):
+            import_schema("forbidden_schema_module:Schema", allowed=allowed)
+    assert import_schema("learning_schemas.profile:UserProfile", allowed=["learning_schemas.profile"]) is UserProfile
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(1)", "RuntimeError('no')", "Exception()"])
+def test_given_a_module_that_raises_when_imported_then_it_is_a_configuration_error(
+    raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raising_schema_module.py").write_text(f"raise {raised}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ConfigurationError, match="cannot be imported"):
+        import_schema("raising_schema_module:Schema")
+
+
+def test_given_a_class_that_is_no_schema_then_it_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="neither a dataclass nor a pydantic model"):
+        import_schema("subprocess:Popen")

@@ -384,3 +384,38 @@ def test_given_random_letters_and_digits_when_redacted_then_hardly_any_is_taken_
     redacted = sum(redact(f"order {order_id} shipped")[1] is not None for order_id in order_ids)
     # Luhn lets one in ten through, the issuers' prefixes about a third of those.
     assert redacted / len(order_ids) < 0.06
+
+
+def _wide(card: str) -> str:
+    return "".join(chr(ord(character) + 0xFEE0) for character in card)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "4111.1111.1111.1111",
+        "3782.822463.10005",
+        _wide("4111111111111111"),
+        _wide("4111-1111-1111-1111"),
+        _wide("4111.1111.1111.1111"),
+        _wide("4111") + "\u3000" + _wide("1111") + "\u3000" + _wide("11111111"),
+        " ".join(map(_wide, ("4111", "1111", "1111", "1111"))),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "pay with {}.", "番号は{}です"])
+def test_given_a_card_number_with_dots_or_in_wide_digits_when_redacted_then_it_is_gone(card: str, around: str) -> None:
+    redacted, counts = redact(around.format(card))
+    if around.startswith("番") and card.isascii():
+        assert card not in redacted
+    else:
+        assert redacted == around.format("[redacted: card number]")
+    assert counts == {"card number": 1}
+    assert redact(redacted) == (redacted, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["4111.1111.1111.1112", "4.111.111.111.111.111", "1.4111.1111.1111.1111", "4111.1111.1111.1111.5", _wide("4111")],
+)
+def test_given_dotted_or_wide_digits_that_are_no_card_when_redacted_then_they_stay(text: str) -> None:
+    assert redact(text) == (text, None)

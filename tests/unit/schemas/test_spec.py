@@ -1,5 +1,6 @@
 """Specs: equal configurations are one, whoever wrote them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from learning_schemas.spec import DEFAULT_SPEC, MachineSpec, StoreSpec
+from learning_schemas.spec import DEFAULT_SPEC, MAX_SPEC_BYTES, MachineSpec, StoreSpec
 
 DEFAULT_HASH = "e4d90456a3c2a3907fdb7adff4e932ecda03e93a90def5ff134fbfc898ff3737"
 
@@ -90,3 +91,78 @@ def test_given_a_spec_that_cannot_be_then_it_is_refused(change: dict[str, Any]) 
 def test_given_what_is_no_json_then_it_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="EOF"):
         MachineSpec.from_json(b"{")
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        value = {"type": "array", "items": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"type": "object"}, "not the schema of an object"),
+        ({"type": "object", "properties": {}}, "not the schema of an object"),
+        ({"type": "array", "properties": {"a": {}}}, "not the schema of an object"),
+        ({"type": "object", "properties": {"a": True}}, "which is not a schema"),
+        ({"type": "object", "properties": {"a b": {}}}, "a name that cannot be used"),
+        ({"type": "object", "properties": {"model_fields": {}}}, "a name that cannot be used"),
+        ({"type": "object", "properties": {"a" * 65: {}}}, "a name that cannot be used"),
+        ({"type": "object", "properties": {f"f{n}": {} for n in range(101)}}, "more than 100 fields"),
+        ({"type": "object", "properties": {"a": {"description": "x" * 65_536}}}, "more than 65,536 bytes"),
+        ({"type": "object", "properties": {"a": _nested(64)}}, "nested too deeply"),
+        ({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:1/x"}}}, "'\\$ref'"),
+        ({"type": "object", "properties": {"a": {"items": {"$dynamicRef": "#x"}}}}, "'\\$dynamicRef'"),
+        ({"type": "object", "properties": {"a": {"anyOf": [{"$schema": "x"}]}}}, "'\\$schema'"),
+        ({"type": "object", "properties": {"a": {"properties": {"properties": {"$ref": "#"}}}}}, "'\\$ref'"),
+        ({"type": "object", "properties": {"a": {"patternProperties": {"properties": {"$ref": "#"}}}}}, "patternProp"),
+        ({"type": "object", "properties": {"a": {"unevaluatedProperties": False}}}, "unevaluatedProperties"),
+    ],
+)
+def test_given_a_users_schema_that_does_not_travel_when_read_then_the_spec_is_refused_by_that_field(
+    schema: dict[str, Any], told: str
+) -> None:
+    body = json.dumps({"stores": {"user_profile": {"scope": "user", "user_schema": schema}}})
+
+    with pytest.raises(ValidationError, match=told) as refused:
+        MachineSpec.from_json(body)
+
+    assert refused.value.errors()[0]["loc"][:3] == ("stores", "user_profile", "user_schema")
+
+
+def test_given_a_users_schema_with_a_property_that_is_called_like_a_keyword_then_it_is_taken() -> None:
+    inner = {"type": "object", "properties": {"patternProperties": {"type": "string"}, "$ref": {"type": "string"}}}
+
+    assert StoreSpec(scope="user", user_schema={"type": "object", "properties": {"a": inner}}).user_schema is not None
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "a b", "a" * 64, "a\n", "é"])
+def test_given_a_store_name_that_cannot_be_then_the_spec_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        MachineSpec.model_validate({"stores": {name: {"scope": "user"}}})
+
+
+def test_given_as_many_stores_and_options_as_may_be_then_they_are_taken_and_more_are_not() -> None:
+    stores = {f"s{number}": StoreSpec(scope="user") for number in range(17)}
+    with pytest.raises(ValidationError, match="16"):
+        MachineSpec(stores=stores)
+    del stores["s16"]
+    assert len(MachineSpec(stores=stores).stores) == 16
+    assert StoreSpec(scope="user", options={"a": "x" * 16_000}).options
+    with pytest.raises(ValidationError, match="16,384 bytes"):
+        StoreSpec(scope="user", options={"a": "x" * 16_384})
+
+
+def test_given_a_spec_over_the_limit_when_made_or_read_then_it_is_refused_and_one_below_reads_back_with_spaces() -> (
+    None
+):
+    stores = {f"s{number}": StoreSpec(scope="user", instructions="é" * 20_000) for number in range(6)}
+    largest = MachineSpec(stores=stores)
+
+    assert MachineSpec.from_json(json.dumps(json.loads(largest.to_json()), ensure_ascii=False)) == largest
+    with pytest.raises(ValidationError, match="262,144 bytes"):
+        MachineSpec(stores={**stores, "t": stores["s0"]})
+    with pytest.raises(ValueError, match="262,144 bytes"):
+        MachineSpec.from_json(b"[" * (2 * MAX_SPEC_BYTES + 1))

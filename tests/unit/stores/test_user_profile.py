@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from learning_schemas.errors import ConfigurationError
 from learning_schemas.ids import uuid7
 from learning_schemas.patch import MAX_OPERATIONS
 from learning_schemas.spec import StoreSpec
@@ -148,3 +149,18 @@ def test_given_a_flood_of_operations_when_grounded_then_only_so_many_are_kept() 
     found = _operations(add=[{"content": f"Fact {number}", **CITED} for number in range(MAX_OPERATIONS + 5)])
     assert len(found.kept) == MAX_OPERATIONS
     assert found.dropped == Counter({"too many operations": 5})
+
+
+def test_given_a_schema_that_this_worker_may_not_import_when_grounded_then_the_value_is_not_dropped_silently() -> None:
+    spec = StoreSpec(scope="user", user_schema=SCHEMA, schema_import="no.such:Profile")
+    values = {"fields": dict.fromkeys(SCHEMA["properties"]) | {"age": {"value": 42, **CITED}}}  # type: ignore[call-overload]  # the schema is JSON
+    model = STORE.patch_model(StoreSpec(scope="user", user_schema=SCHEMA))
+    patch = model.model_validate({**values, "add": [], "update": [], "retract": []})
+
+    with pytest.raises(ConfigurationError, match="LEARNING_SCHEMA_IMPORTS"):
+        STORE.operations(patch, _window(), {}, spec)
+
+
+def test_given_a_value_that_is_too_long_when_grounded_then_it_is_dropped_before_it_is_checked() -> None:
+    found = _operations(fields={"name": {"value": "x" * (MAX_CONTENT + 1), **CITED}})
+    assert (found.kept, found.dropped) == ((), Counter({"too long": 1}))

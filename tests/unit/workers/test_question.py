@@ -138,3 +138,12 @@ def test_given_a_mistake_when_asked_again_then_it_is_told_after_the_data() -> No
     assert ask(message("Hi."), mistake="add.0.quote: missing").data.split("</transcript>")[1] == (
         "\nYour last answer could not be used (add.0.quote: missing). Answer again, in the form that was asked for."
     )
+
+
+@pytest.mark.parametrize("breaks", ["\u2028", "\u2029", "\x85", "\x7f", "\x9b", "\x0b", "\x1c"])
+def test_given_what_some_readers_take_for_a_new_line_when_asked_then_it_is_escaped(breaks: str) -> None:
+    asked = ask(message(f"a{breaks}b"))
+
+    assert breaks not in asked.data
+    assert len(asked.data.splitlines()) == 5
+    assert json.loads(asked.data.split("\n")[3])["text"] == f"a{breaks}b"

@@ -12,7 +12,7 @@ CREATE SEQUENCE learning.lease_token;        -- no token is ever used twice
 CREATE TABLE learning.machine_spec (
     tenant        text        NOT NULL CHECK (tenant <> ''),
     hash          text        NOT NULL,
-    spec          jsonb       NOT NULL,
+    spec          json        NOT NULL,  -- as it was hashed: jsonb would write its numbers anew
     registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, hash)
 );
