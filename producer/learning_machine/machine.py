@@ -71,9 +71,7 @@ class LearningMachine:
         self._redact = Redactor(checked_hooks(redaction_hooks), enabled=checked_flag("redact", redact))
         self._recall_deadline = checked_deadline("recall_deadline", recall_deadline, ConfigurationError)
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
-        self._database = Database(
-            settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS
-        )
+        self._database = Database(settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS)
         self._recaller = Recaller(self._database)
         self._recent = RecentEvents()
         self._emitter = Emitter(

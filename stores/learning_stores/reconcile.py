@@ -30,7 +30,7 @@ _UNDELIVERED = text("""
     SELECT count(DISTINCT (e.tenant, e.id)) FROM learning.conversation_event e
     LEFT JOIN learning.machine_spec s ON s.tenant = e.tenant AND s.hash = e.spec_hash
     CROSS JOIN LATERAL jsonb_each(
-        coalesce(s.spec, CASE WHEN e.spec_hash = :default_hash THEN cast(:default_spec AS jsonb) END) -> 'stores') AS store
+        coalesce(s.spec::jsonb, CASE WHEN e.spec_hash = :default_hash THEN cast(:default_spec AS jsonb) END) -> 'stores') AS store
     WHERE e.accepted_no IS NOT NULL AND e.accepted_at > now() - interval '1 day' AND store.value ->> 'mode' = 'ALWAYS'
       AND NOT EXISTS (
           SELECT FROM learning.delivery d WHERE d.tenant = e.tenant AND d.event_id = e.id AND d.store = store.key)

@@ -171,9 +171,7 @@ class Dispatcher:
                     raise
                 cause = type(error.orig).__name__
                 if limit == 1:
-                    self._database.run(
-                        None, set_first_aside, list(self._held), f"the database refuses it ({cause})"
-                    )
+                    self._database.run(None, set_first_aside, list(self._held), f"the database refuses it ({cause})")
                 self._prepare_limit = looked_at = 1
                 continue
             self._prepare_limit = min(self._prepare_limit * 2, PREPARED_AT_ONCE)
