@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from learning_machine.arguments import ID_REMEDY
+from learning_machine.arguments import ID_REMEDY, checked_flag
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.finding import first_finding
 from learning_schemas.patch import profile_patch_model
@@ -103,6 +103,7 @@ class SessionContextConfig(StoreConfig):
     enable_planning: bool = False
 
     def __post_init__(self) -> None:
+        checked_flag("session_context.enable_planning", self.enable_planning)
         self.spec()
 
     def spec(self) -> StoreSpec:

@@ -14,14 +14,15 @@ _LINE_LENGTH = 160
 _LONGEST = 600  # characters of a sentence that is searched for goals, plans and progress
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]*(?:[.!?](?!\s|$)[^.!?。！？\n]*)*[.!?。！？]*")  # noqa: RUF001 - full-width stops end sentences too
-_SMALL_TALK = re.compile(
-    r"(?:(?:hi|hello|hey|thanks?|thank\s+you|thx|ok|okay|great|cool|nice|perfect|sure|yes|no"
-    r"|yep|yeah|bye|goodbye|good\s+(?:morning|evening|night)|awesome|"
-    r"got\s+it|sounds\s+good|you'?re\s+welcome|welcome|of\s+course|certainly|absolutely|noted"
-    r"|see\s+you|will\s+do|so\s+much|very\s+much|a\s+lot|there|again|"
-    r"how\s+are\s+you|glad\s+to\s+help|happy\s+to\s+help|\w+)[\s,.!?]*){1,3}",
-    re.IGNORECASE,
+_PLEASANTRY = (
+    r"(?:hi|hello|hey|thanks?|thank\s+you|thx|ok|okay|great|cool|nice|perfect|sure|yes|no"
+    r"|yep|yeah|bye|goodbye|good\s+(?:morning|evening|night)|awesome"
+    r"|got\s+it|sounds\s+good|you'?re\s+welcome|welcome|of\s+course|certainly|absolutely|noted"
+    r"|see\s+you|will\s+do|so\s+much|very\s+much|a\s+lot|there|again"
+    r"|how\s+are\s+you|glad\s+to\s+help|happy\s+to\s+help)"
 )
+# Up to three of them, or one and a name: "Thanks, Alex!"
+_SMALL_TALK = re.compile(rf"{_PLEASANTRY}(?:[\s,.!?]+(?:{_PLEASANTRY}|\w+)){{0,2}}[\s,.!?]*", re.IGNORECASE)
 _ABANDONED = re.compile(r"\b(?:if|don't|do\s+not|not|never|no\s+longer|wish)\b", re.IGNORECASE)
 _GOAL = re.compile(
     r"(?:^|[,;:]\s+|\b(?:and|so|but|because)\s+)(?:(?:hi|hello|hey|ok|okay|now|today|please|first)[,!]?\s+)*"

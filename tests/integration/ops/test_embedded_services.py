@@ -21,6 +21,7 @@ from learning_ops.process import ProcessDied, ProcessError, free_port, wait_unti
 HOLD = """
 import signal, sys
 from learning_ops.embedded import DataDirectory, EmbeddedServices
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 with DataDirectory(sys.argv[1]) as data, EmbeddedServices(data) as services:
     print(services.postgres.superuser_url, services.redis.url, *[p.pid for p in services.processes], flush=True)
     signal.pause()

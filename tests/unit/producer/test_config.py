@@ -107,3 +107,16 @@ def test_given_more_fields_than_a_spec_holds_then_the_config_is_refused() -> Non
 
     with pytest.raises(ConfigurationError, match=r"user_profile.user_schema: has more than 100 fields"):
         UserProfileConfig(schema=many)
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: SessionContextConfig(enable_planning="no"), lambda: LearningMachine(redact="no")]
+)  # type: ignore[arg-type]  # that is the point
+def test_given_a_word_where_a_bool_belongs_then_it_is_not_taken_for_true(
+    made: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEARNING_DATABASE_URL", "postgresql://user:word@127.0.0.1:1/name")
+    monkeypatch.setenv("LEARNING_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    with pytest.raises(ConfigurationError, match=r"is str, not a bool\. Give True or False"):
+        made()
