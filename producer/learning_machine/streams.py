@@ -22,10 +22,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.scope import KNOWN_SPECS
 
 SOCKET_SECONDS = 0.5
-KNOWN_SPECS = b"learning:specs"
-"""The Redis set of `tenant/hash` that intake has registered."""
 IDLE_CONNECTIONS = 64
 TRUSTED_SECONDS = 0.1
 """A connection that was idle for less is used without a look whether it is still alive; if not, the event falls back."""
@@ -156,7 +155,7 @@ def packed(*words: bytes) -> bytes:
 
 
 def _with_spec(stream: str, body: bytes, spec: bytes, member: str) -> bytes:
-    known = packed(b"SISMEMBER", KNOWN_SPECS, member.encode())
+    known = packed(b"SISMEMBER", KNOWN_SPECS.encode(), member.encode())
     return known + packed(b"XADD", stream.encode(), b"*", b"event", body, b"spec", spec)
 
 

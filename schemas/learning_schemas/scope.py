@@ -13,6 +13,9 @@ ScopeKind = Literal["user", "session"]
 
 DEFAULT_SHARDS = 8
 
+KNOWN_SPECS = "learning:specs"
+"""The Redis set of `tenant/hash` that intake has registered, so that emit need not send the spec along."""
+
 
 def _quoted(value: str) -> str:
     return value.replace("%", "%25").replace("/", "%2F") if "/" in value or "%" in value else value

@@ -21,7 +21,7 @@ from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import id_time
 from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_EVENT_BYTES, MAX_ID_LENGTH
-from learning_schemas.scope import shard_of, stream_name, subject_of
+from learning_schemas.scope import KNOWN_SPECS, shard_of, stream_name, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
 from learning_stores.event_log import EventKey, Incoming, Interference, accept
@@ -37,7 +37,6 @@ BATCH = 500
 BATCH_BYTES = 8 * 1024 * 1024
 """Of one transaction, and about what one read brings: a few large events must not fill the memory of two servers."""
 BLOCK_MILLISECONDS = 500
-KNOWN_SPECS = "learning:specs"
 
 # Deletes a consumer only if nothing is pending on it: deleting one drops what it had.
 _DELETE_IDLE_CONSUMER = """

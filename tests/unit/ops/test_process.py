@@ -24,7 +24,7 @@ def started(tmp_path: Path) -> Iterator[ExitStack]:
 
 
 def make(tmp_path: Path, *argv: str, **options: object) -> ManagedProcess:
-    return ManagedProcess("child", argv, log_path=tmp_path / "child.log", **options)  # type: ignore[arg-type]
+    return ManagedProcess("child", argv, log_path=tmp_path / "child.log", **options)  # type: ignore[arg-type]  # options of several types
 
 
 def says(process: ManagedProcess, word: str) -> None:
