@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 
 from learning_machine import LearningMachine, Receipt, SessionContextConfig
 from learning_ops.stack import Addresses
+from learning_schemas.results import Learning
 from learning_schemas.scope import session_scope, user_scope
 from learning_stores.database import Database
-from learning_stores.provenance import SourcedLearning, sourced_learnings
+from learning_stores.library import learnings_under
 from learning_stores.status import Trace, trace
 
 SETTLE_SECONDS = 60.0
@@ -66,8 +67,8 @@ class Played:
     tenant: str
     sent: list[Sent]
     paths: list[Trace]
-    users: dict[str, list[SourcedLearning]]
-    sessions: dict[tuple[str, str], list[SourcedLearning]]
+    users: dict[str, list[Learning]]
+    sessions: dict[tuple[str, str], list[Learning]]
     stores: int
     model_calls: dict[str, int]
     context: str
@@ -135,9 +136,9 @@ def play(addresses: Addresses, settled: Callable[[int], None]) -> Played:
             tenant=tenant,
             sent=sent,
             paths=[ledger.run(None, trace, each.receipt.event_id, tenant) for each in sent],
-            users={user: memory.run(tenant, sourced_learnings, tenant, user_scope(user)) for user in users},
+            users={user: memory.run(tenant, learnings_under, tenant, user_scope(user)) for user in users},
             sessions={
-                pair: memory.run(tenant, sourced_learnings, tenant, session_scope(*pair)) for pair in sorted(pairs)
+                pair: memory.run(tenant, learnings_under, tenant, session_scope(*pair)) for pair in sorted(pairs)
             },
             stores=len(machine.spec.stores),
             model_calls=ledger.run(None, _model_calls, tenant),

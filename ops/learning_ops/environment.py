@@ -7,8 +7,10 @@ INHERITED = frozenset({
     "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LOGNAME", "PATH",
     "TMPDIR", "TZ", "USER",
 })
-# Which of the user's modules a worker may import.
-IMPORTING = frozenset({"LEARNING_SCHEMA_IMPORTS"})
+# Which stores of the user's own there are: dispatcher and workers have to find the same.
+STORING = frozenset({"LEARNING_STORES"})
+# Which of the user's modules a worker may import besides.
+IMPORTING = STORING | {"LEARNING_SCHEMA_IMPORTS"}
 # How a model on another machine is reached.
 OUTWARD = frozenset({
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
@@ -21,6 +23,6 @@ def environment(names: frozenset[str]) -> dict[str, str]:
     """The variables of these names, and PYTHONPATH."""
     kept = {name: value for name, value in os.environ.items() if name in names}
     if path := os.environ.get("PYTHONPATH"):
-        # Where the user's own schemas may be imported from; relative to where the user is.
+        # Where the user's own schemas and stores may be imported from; relative to where the user is.
         kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in path.split(os.pathsep) if part)
     return kept

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from learning_schemas.errors import LearningMachineError
 from learning_stores.database import driver_url
-from learning_stores.roles import OWNER, create_roles_sql, may_create_roles, missing_roles
+from learning_stores.roles import OWNER, SEARCH, create_roles_sql, may_create_roles, missing_grants, missing_roles
 
 _LOCK = 0x1EA2_4E55  # one migration at a time on one database
 
@@ -21,7 +21,7 @@ class RolesMissing(LearningMachineError):
 
     def __init__(self, statements: list[str]) -> None:
         super().__init__(
-            "the database lacks roles and this user may not create them. Run this as one who may, then migrate again:\n"
+            "the database lacks roles or grants, and this user may not make them. Run this as one who may, then migrate again:\n"
             + "\n".join(f"  {statement};" for statement in statements)
         )
         self.statements = statements
@@ -73,11 +73,16 @@ def _prepare_roles(connection: Connection, passwords: Mapping[str, str]) -> None
     missing = missing_roles(connection)
     if missing:
         # What is shown to an operator names no password.
-        shown = create_roles_sql(missing, dict.fromkeys(passwords, "…"))
+        shown = [*create_roles_sql(missing, dict.fromkeys(passwords, "…")), f"GRANT {SEARCH} TO {OWNER}"]
         if not may_create_roles(connection):
             raise RolesMissing(shown)
         for statement in create_roles_sql(missing, passwords):
             connection.exec_driver_sql(statement.replace("%", "%%"))
+    grants = missing_grants(connection)
+    if grants and not may_create_roles(connection):
+        raise RolesMissing(grants)
+    for statement in grants:
+        connection.exec_driver_sql(statement)
     user = connection.scalar(text("SELECT current_user"))
     if user != OWNER:
         database = connection.dialect.identifier_preparer.quote(

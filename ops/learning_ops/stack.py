@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from learning_ops.embedded import DataDirectory, EmbeddedServices
-from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, environment
+from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, STORING, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
@@ -188,7 +188,8 @@ class Stack:
 
     def _dispatcher(self) -> ManagedProcess:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
-        return self._process("dispatcher", ["-m", "learning_ops.main", "dispatcher"], wanted)
+        argv = ["-m", "learning_ops.main", "dispatcher"]
+        return self._process("dispatcher", argv, wanted, inherited=INHERITED | STORING)
 
     def _worker(self, store: str) -> ManagedProcess:
         wanted = _only(self.addresses.env(), *_AGENTS)
@@ -264,9 +265,9 @@ def _only(env: Mapping[str, str], *names: str) -> dict[str, str]:
 
 
 def _stores() -> list[str]:
-    from learning_stores.registry import STORES
+    from learning_stores.registry import installed
 
-    return list(STORES)
+    return list(installed())
 
 
 def _import_ahead() -> None:

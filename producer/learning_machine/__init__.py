@@ -8,41 +8,113 @@ Invariants: making a machine connects to nothing; no extraction runs in the agen
 celery nor openai. Everything that a user writes against is exported here.
 """
 
-from learning_machine.config import SessionContextConfig, UserProfileConfig
+from learning_machine.config import (
+    Approval,
+    CustomStoreConfig,
+    EntityMemoryConfig,
+    LearnedKnowledgeConfig,
+    LearningMode,
+    SessionContextConfig,
+    UserProfileConfig,
+)
 from learning_machine.machine import LearningMachine
+from learning_machine.tool import Tool
 from learning_schemas.errors import (
     ConfigurationError,
     InvalidArgument,
     InvalidEvent,
     LearningMachineError,
+    MemoryUnavailable,
     NotAccepted,
     RecallFailed,
     SettleTimeout,
+    StaleLearning,
     TenantRequired,
+    UnknownLearning,
 )
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.message import Message
+from learning_schemas.patch import Cited, PatchModel
 from learning_schemas.profile import UserProfile
-from learning_schemas.results import DeliveryState, Recall, RecalledLearning, Receipt, UnprocessedMessage
+from learning_schemas.results import (
+    DeliveryState,
+    Entity,
+    Evidence,
+    Learning,
+    Recall,
+    RecalledLearning,
+    Receipt,
+    UnprocessedMessage,
+)
+from learning_schemas.spec import StoreSpec
+from learning_stores.grounding import content_key
+from learning_stores.operations import (
+    Citation,
+    Confirm,
+    EntityName,
+    LiveLearning,
+    Operations,
+    Put,
+    Retire,
+    live_learnings,
+)
+from learning_stores.prompts import Prompt
+from learning_stores.store import Grounds, Known, LearningStore, Reading
+from learning_stores.tooling import Arguments, Calling, ToolDefinition, ToolRefusal
+from learning_stores.window import Window
 
 __all__ = [
+    "Approval",
+    "Arguments",
+    "Calling",
+    "Citation",
+    "Cited",
     "ConfigurationError",
+    "Confirm",
     "ConversationCompleted",
+    "CustomStoreConfig",
     "DeliveryState",
+    "Entity",
+    "EntityMemoryConfig",
+    "EntityName",
+    "Evidence",
+    "Grounds",
     "InvalidArgument",
     "InvalidEvent",
+    "Known",
+    "LearnedKnowledgeConfig",
+    "Learning",
     "LearningMachine",
     "LearningMachineError",
+    "LearningMode",
+    "LearningStore",
+    "LiveLearning",
+    "MemoryUnavailable",
     "Message",
     "NotAccepted",
+    "Operations",
+    "PatchModel",
+    "Prompt",
+    "Put",
+    "Reading",
     "Recall",
     "RecallFailed",
     "RecalledLearning",
     "Receipt",
+    "Retire",
     "SessionContextConfig",
     "SettleTimeout",
+    "StaleLearning",
+    "StoreSpec",
     "TenantRequired",
+    "Tool",
+    "ToolDefinition",
+    "ToolRefusal",
+    "UnknownLearning",
     "UnprocessedMessage",
     "UserProfile",
     "UserProfileConfig",
+    "Window",
+    "content_key",
+    "live_learnings",
 ]

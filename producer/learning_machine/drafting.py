@@ -14,6 +14,9 @@ from learning_schemas.message import Message, as_message_input
 from learning_schemas.redaction import Redactor
 from learning_schemas.spec import MachineSpec
 
+_NAMING = ("name", "field", "key")
+"""Where strict schemas write the name of what stands under `value`."""
+
 
 def draft(
     values: dict[str, Any],
@@ -31,7 +34,7 @@ def draft(
         raise InvalidEvent(
             "messages", f"must be a list of messages, not {type(messages).__name__}", "Wrap a single message in a list"
         )
-    for name, store in spec.stores.items():
+    for name, store in spec.always().items():
         field = "user_id" if store.scope == "user" else "session_id"
         if values[field] is None:
             raise InvalidEvent(
@@ -56,16 +59,16 @@ def redacted(event: ConversationCompleted, redact: Redactor) -> tuple[Conversati
         if content is not message.content:
             update["content"] = content
         if message.tool_calls is not None:
-            update["tool_calls"] = _redacted_json(message.tool_calls, redact, counts)
+            update["tool_calls"] = redacted_json(message.tool_calls, redact, counts)
         if message.metadata is not None:
-            update["metadata"] = _redacted_json(message.metadata, redact, counts)
+            update["metadata"] = redacted_json(message.metadata, redact, counts)
         if update:
             changed[index] = message.model_copy(update=update)
     update = {}
     if changed:
         update["messages"] = tuple([changed.get(index, message) for index, message in enumerate(event.messages)])
     if event.metadata is not None:
-        update["metadata"] = _redacted_json(event.metadata, redact, counts)
+        update["metadata"] = redacted_json(event.metadata, redact, counts)
     return event.model_copy(update=update) if counts else event, counts
 
 
@@ -78,18 +81,20 @@ def _redacted_text(text: str, redact: Redactor, counts: dict[str, int]) -> str:
     return kept
 
 
-def _redacted_json(value: Any, redact: Redactor, counts: dict[str, int]) -> Any:
+def redacted_json(value: Any, redact: Redactor, counts: dict[str, int]) -> Any:
     """The same JSON with its strings redacted, names included; a name may announce that its value is a secret."""
     if isinstance(value, str):
         return _redacted_text(value, redact, counts)
     if isinstance(value, list):
-        return [_redacted_json(inner, redact, counts) for inner in value]
+        return [redacted_json(inner, redact, counts) for inner in value]
     if isinstance(value, dict):
         pairs = {}
+        named = next((value[key] for key in _NAMING if isinstance(value.get(key), str)), None)
         for name, inner in value.items():
             kept_name = _redacted_text(name, redact, counts)
-            kept = _redacted_json(inner, redact, counts)
-            if isinstance(inner, str) and kept == inner and (kind := redact.announced(kept_name, inner)):
+            kept = redacted_json(inner, redact, counts)
+            announced_by = named if name == "value" and named is not None else kept_name
+            if isinstance(inner, str) and kept == inner and (kind := redact.announced(announced_by, inner)):
                 kept = f"[redacted: {kind}]"
                 counts[kind] = counts.get(kind, 0) + 1
             pairs[kept_name] = kept

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -14,13 +15,26 @@ from learning_machine.arguments import (
     checked_id,
     checked_tokens,
 )
-from learning_machine.config import SessionContextConfig, UserProfileConfig, machine_spec
+from learning_machine.config import (
+    CustomStoreConfig,
+    EntityMemoryConfig,
+    LearnedKnowledgeConfig,
+    SessionContextConfig,
+    StoreArguments,
+    UserProfileConfig,
+    configure,
+)
+from learning_machine.corrections import Corrections
 from learning_machine.drafting import draft, redacted
 from learning_machine.emitter import Emitter
+from learning_machine.entities import Entities
 from learning_machine.event_loops import EventLoops
+from learning_machine.library import Library
+from learning_machine.proposals import Proposals
 from learning_machine.recent import RecentEvents
 from learning_machine.settling import FAILURES, Waiting
-from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed, TenantRequired
+from learning_machine.toolbox import Toolbox
+from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed
 from learning_schemas.event import ConversationCompleted, History
 from learning_schemas.message import Message
 from learning_schemas.redaction import Redactor
@@ -28,7 +42,10 @@ from learning_schemas.results import Recall, Receipt
 from learning_stores.database import Database
 from learning_stores.deliveries import delivery_states
 from learning_stores.recall import Recaller, RecallRequest
+from learning_stores.rendering import headings_of
 from learning_stores.settings import AgentSettings
+from learning_stores.user_values import lost_fields
+from learning_stores.store import LearningStore
 
 Messages = Iterable[Message | Mapping[str, Any] | object]
 
@@ -38,10 +55,12 @@ _AGENT_SECONDS = 2
 """What an agent waits for Postgres, to connect and for each answer; recall has its own deadline."""
 
 
-class LearningMachine:
+class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
     """Memory for one kind of agent. Making one connects to nothing; safe in threads, after a fork, and in many event loops.
 
-    A machine that names no store has the user profile and the session context; one that names any has exactly those.
+    A machine that names no store has the user profile and the session context; one that names any has exactly those. `stores`
+    are of the user's own making, plain or in a `CustomStoreConfig`. `namespace` is where stores that share what they learned
+    keep it, unless their config says otherwise: "user", "global" (the default) or any name.
     `database_url` and `redis_url` default to `LEARNING_DATABASE_URL` and `LEARNING_REDIS_URL`, else to what
     `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's).
     Raises `ConfigurationError`, which names the argument and the remedy.
@@ -55,6 +74,10 @@ class LearningMachine:
         model: str | None = None,
         user_profile: bool | UserProfileConfig | None = None,
         session_context: bool | SessionContextConfig | None = None,
+        entity_memory: bool | EntityMemoryConfig | None = None,
+        learned_knowledge: bool | LearnedKnowledgeConfig | None = None,
+        stores: Sequence[LearningStore | type[LearningStore] | CustomStoreConfig] = (),
+        namespace: str | None = None,
         database_url: str | None = None,
         redis_url: str | None = None,
         require_tenant: bool = False,
@@ -64,14 +87,22 @@ class LearningMachine:
         recall_tokens: int = RECALL_TOKENS,
     ) -> None:
         settings = AgentSettings.load(database_url=database_url, redis_url=redis_url)
-        self._require_tenant = checked_flag("require_tenant", require_tenant)
-        own = tenant if tenant is not None else settings.tenant
-        self._tenant = None if own is None else checked_id("tenant", own, ConfigurationError)
-        self.spec = machine_spec(name, model, {"user_profile": user_profile, "session_context": session_context})
-        self._redact = Redactor(checked_hooks(redaction_hooks), enabled=checked_flag("redact", redact))
+        built_in = {
+            "user_profile": user_profile,
+            "session_context": session_context,
+            "entity_memory": entity_memory,
+            "learned_knowledge": learned_knowledge,
+        }
+        self._found(
+            configure(name, model, StoreArguments(built_in=built_in, custom=stores, namespace=namespace)),
+            Database(settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS),
+            Redactor(checked_hooks(redaction_hooks), enabled=checked_flag("redact", redact)),
+            tenant if tenant is not None else settings.tenant,
+            require_tenant,
+        )
         self._recall_deadline = checked_deadline("recall_deadline", recall_deadline, ConfigurationError)
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
-        self._database = Database(settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS)
+        self._headings = headings_of(self._stores.values())
         self._recaller = Recaller(self._database)
         self._recent = RecentEvents()
         self._emitter = Emitter(
@@ -86,22 +117,6 @@ class LearningMachine:
     def __repr__(self) -> str:
         tenant = "none yet" if self._tenant is None and self._require_tenant else repr(self._tenant or "default")
         return f"LearningMachine(name={self.spec.name!r}, tenant={tenant}, stores={', '.join(self.spec.stores)})"
-
-    def for_tenant(self, tenant: str) -> Self:
-        """The same machine for another tenant: shares connections and spec, costs nothing. Closing either closes both."""
-        view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view._tenant = checked_id("tenant", tenant)
-        return view
-
-    @property
-    def tenant(self) -> str:
-        """Whose memory this is. Raises `TenantRequired`."""
-        if self._tenant is None:
-            if self._require_tenant:
-                raise TenantRequired
-            return "default"
-        return self._tenant
 
     def emit(
         self,
@@ -307,6 +322,8 @@ class LearningMachine:
             user_id=user_id,
             session_id=session_id,
             stores=tuple(self.spec.stores),
+            places=tuple(self._reads(self.spec.stores, user_id, session_id)),
+            headings=self._headings,
             max_tokens=self._recall_tokens if max_tokens is None else checked_tokens("max_tokens", max_tokens),
             deadline=self._recall_deadline if deadline is None else checked_deadline("deadline", deadline),
             own=self._recent.of(self.tenant, user_id, session_id),
@@ -316,4 +333,9 @@ class LearningMachine:
         if result.degraded is not None and on_error == "raise":
             raise RecallFailed(result.degraded)
         self._recent.forget(result.known)
-        return result
+        lost = [
+            f"{store}.{name}"
+            for store, spec in self.spec.stores.items()
+            for name in lost_fields((each for each in result.learnings if each.store == store), spec)
+        ]
+        return replace(result, lost_fields=tuple(lost)) if lost else result

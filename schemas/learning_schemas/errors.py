@@ -6,6 +6,9 @@ LearningMachineError
 ├── InvalidEvent                (also ValueError)   bad input to emit, or a bad wire entry
 ├── InvalidArgument             (also ValueError)   bad input to any other call
 ├── NotAccepted                                     no configured place would take an event; the event is on it
+├── UnknownLearning             (also LookupError)  no learning, or no proposal, of that id is here
+├── StaleLearning                                   it is no longer live, or was decided before
+├── MemoryUnavailable                               Postgres could not be asked, or did not answer in time
 ├── SettleTimeout               (also TimeoutError) deliveries were still pending; their states are on it
 └── RecallFailed                                    only with on_error="raise"
 """
@@ -86,6 +89,33 @@ class NotAccepted(LearningMachineError):
         )
         self.event = event
         self.causes = dict(causes)
+
+
+class UnknownLearning(LearningMachineError, LookupError):
+    """There is no learning of that id in this tenant, or none that this machine may see."""
+
+    def __init__(self, learning_id: object) -> None:
+        super().__init__(
+            f"there is no learning {learning_id} here. `learning-machine learnings list` and `machine.learnings()` list them"
+        )
+        self.learning_id = learning_id
+
+
+class StaleLearning(LearningMachineError):
+    """The learning was retired, replaced or decided before; `.state` says what became of it."""
+
+    def __init__(self, learning_id: object, state: str) -> None:
+        super().__init__(f"learning {learning_id} {state}. `machine.history(id)` shows what became of it")
+        self.learning_id = learning_id
+        self.state = state
+
+
+class MemoryUnavailable(LearningMachineError):
+    """Postgres could not be asked, or did not answer in time: nothing was changed, unless the connection broke at the commit."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the memory cannot be reached: {cause}. Try again; `learning-machine status` says how it is")
+        self.cause = cause
 
 
 class SettleTimeout(LearningMachineError, TimeoutError):

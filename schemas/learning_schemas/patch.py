@@ -4,6 +4,7 @@ Messages and learnings are named by the labels that the prompt gave them (`m1`, 
 schemas require every property. Whether a citation holds is checked afterwards (grounding), not here.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
@@ -78,6 +79,13 @@ class Steps(PatchModel):
     messages: list[str] = Field(description="The ids of the messages that this stands on")
 
 
+class SessionFact(PatchModel):
+    """The value of one of the user's own fields of a session, and the messages that it stands on."""
+
+    value: Any
+    messages: list[str] = Field(description="The ids of the messages that this stands on")
+
+
 class SessionPatch(PatchModel):
     """What a window of messages changes in a session's context; null keeps what is known."""
 
@@ -97,17 +105,25 @@ def profile_patch_model(store: StoreSpec) -> type[ProfilePatch]:
     schema = store.user_schema or DEFAULT_PROFILE_SCHEMA
     values: dict[str, Any] = {}
     for name, field_schema in schema["properties"].items():
-        value = create_model(
-            f"{name}_value",
-            __base__=FieldValue,
-            value=(Annotated[Any, WithJsonSchema(strict_value(field_schema))], ...),
-        )
+        value = create_model(f"{name}_value", __base__=FieldValue, value=(_strict(field_schema), ...))
         values[name] = (value | None, ...)
     fields = create_model("fields", __base__=PatchModel, **values)
     return create_model("user_profile_patch", __base__=ProfilePatch, fields=(fields, ...))
 
 
 def session_patch_model(store: StoreSpec) -> type[SessionPatch]:
-    """The patch model of a session context, with goal, plan and progress where planning is on."""
+    """The patch model of a session context: goal, plan and progress where planning is on, `fields` by the spec's schema."""
     base = PlannedSessionPatch if store.options.get("planning") else SessionPatch
-    return create_model("session_context_patch", __base__=base)
+    if store.user_schema is None:
+        return create_model("session_context_patch", __base__=base)
+    values: dict[str, Any] = {}
+    for name, schema in store.user_schema["properties"].items():
+        value: Any = create_model(f"{name}_value", __base__=SessionFact, value=(_strict(schema), ...))
+        values[name] = (value | None, ...)
+    fields = create_model("fields", __base__=PatchModel, **values)
+    return create_model("session_context_patch", __base__=base, fields=(fields, ...))
+
+
+def _strict(schema: Mapping[str, Any]) -> Any:
+    """A value of that schema, as a strict one has it."""
+    return Annotated[Any, WithJsonSchema(strict_value(schema))]

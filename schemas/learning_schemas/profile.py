@@ -12,7 +12,6 @@ from learning_schemas.errors import ConfigurationError
 from learning_schemas.user_schema import is_field_name
 from learning_schemas.validators import python_validator
 
-_FIELD = "user_profile.schema"
 _EXTEND = "Extend learning_machine.UserProfile: @dataclass class CustomerProfile(UserProfile): …"
 
 
@@ -29,22 +28,25 @@ class UserProfile:
     )
 
 
-def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
-    """The JSON Schema of a profile class: an object, references resolved, defaults and titles left out.
+def json_schema_of(
+    schema: type, *, has_import: bool = False, field: str = "user_profile.schema", extend: str = _EXTEND
+) -> dict[str, Any]:
+    """The JSON Schema of a class of fields: an object, references resolved, defaults and titles left out.
 
-    Raises `ConfigurationError` for a class with Python validators (they cannot travel) unless `has_import`, and for what
-    is neither a dataclass nor a pydantic model, or is recursive.
+    `field` names the argument that it was given as, `extend` says how to write one. Raises `ConfigurationError` for a class with
+    Python validators (they cannot travel) unless `has_import`, and for what is neither a dataclass nor a pydantic model, or is
+    recursive.
     """
     if not isinstance(schema, type) or not (dataclasses.is_dataclass(schema) or issubclass(schema, BaseModel)):
         name = schema.__name__ if isinstance(schema, type) else f"a {type(schema).__name__}"
-        raise ConfigurationError(_FIELD, f"{name} is neither a dataclass nor a pydantic model", _EXTEND)
+        raise ConfigurationError(field, f"{name} is neither a dataclass nor a pydantic model", extend)
     if dataclasses.is_dataclass(schema) and "__dataclass_fields__" not in vars(schema):
-        raise ConfigurationError(_FIELD, f"{schema.__name__} is not decorated with @dataclass", _EXTEND)
+        raise ConfigurationError(field, f"{schema.__name__} is not decorated with @dataclass", extend)
     try:
         adapter = TypeAdapter(schema)
         if not has_import and (validator := python_validator(schema, adapter.core_schema)):
             raise ConfigurationError(
-                _FIELD,
+                field,
                 f"{schema.__name__} has the Python validator {validator}, which cannot travel to the workers as JSON Schema",
                 f"Say it with types and field constraints, or let the workers import the class: schema_import="
                 f"'{schema.__module__}:{schema.__qualname__}'",
@@ -52,15 +54,18 @@ def json_schema_of(schema: type, *, has_import: bool = False) -> dict[str, Any]:
         full = adapter.json_schema()
     except (PydanticUserError, NameError) as error:
         told = str(error).splitlines()[0].rstrip(".")
-        raise ConfigurationError(_FIELD, f"{schema.__name__} has no JSON Schema: {told}", "Use JSON types") from None
-    resolved = _resolve(full, full.get("$defs", {}), ())
+        raise ConfigurationError(field, f"{schema.__name__} has no JSON Schema: {told}", "Use JSON types") from None
+    try:
+        resolved = _resolve(full, full.get("$defs", {}), ())
+    except _Recursive as error:
+        raise ConfigurationError(field, f"{error} contains itself", "Use a schema that is not recursive") from None
     properties: dict[str, Any] = resolved.get("properties", {})
     if not properties:
-        raise ConfigurationError(_FIELD, f"{schema.__name__} has no fields", "Give it one field at least")
+        raise ConfigurationError(field, f"{schema.__name__} has no fields", "Give it one field at least")
     for name in properties:
         if not is_field_name(name):
             raise ConfigurationError(
-                _FIELD,
+                field,
                 f"{schema.__name__} has the field {name[:64]!r}, a name that cannot be used",
                 "Name it differently",
             )
@@ -101,6 +106,10 @@ def import_schema(path: str, *, allowed: Collection[str] | None = None) -> type:
     return found
 
 
+class _Recursive(Exception):
+    """A definition refers to itself."""
+
+
 def _resolve(node: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
     if isinstance(node, list):
         return [_resolve(item, definitions, seen) for item in node]
@@ -109,7 +118,7 @@ def _resolve(node: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]) -
     if reference := node.get("$ref"):
         name = str(reference).rsplit("/", 1)[-1]
         if name in seen:
-            raise ConfigurationError(_FIELD, f"{name} contains itself", "Use a schema that is not recursive")
+            raise _Recursive(name)
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return {**_resolve(definitions[name], definitions, (*seen, name)), **_resolve(rest, definitions, seen)}
     return {

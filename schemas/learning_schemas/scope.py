@@ -2,7 +2,8 @@
 
 A subject is `user/<user id>`, or `session/<session id>` where there is no user: the unit of forgetting. A scope is
 `user/<user id>` or `session/<user id or nothing>/<session id>`: two users' "s1" are two sessions. Ids are
-percent-encoded where they hold a slash or a percent sign, so that no two pairs of ids make one key.
+percent-encoded where they hold a slash or a percent sign, so that no two pairs of ids make one key. What is shared lies
+under a namespace: `namespace/user/<user id>` for one user's own, `namespace/<name>` for any other.
 """
 
 import hashlib
@@ -29,6 +30,17 @@ def user_scope(user_id: str) -> str:
 def session_scope(user_id: str | None, session_id: str) -> str:
     """The scope of what is known of a session: (user or none, session id)."""
     return f"session/{_quoted(user_id or '')}/{_quoted(session_id)}"
+
+
+USER_NAMESPACE = "user"
+GLOBAL_NAMESPACE = "global"
+
+
+def namespace_scope(namespace: str, user_id: str | None) -> str | None:
+    """The scope of what a namespace holds; None for the namespace "user" without a user: it fails closed."""
+    if namespace == USER_NAMESPACE:
+        return f"namespace/user/{_quoted(user_id)}" if user_id else None
+    return f"namespace/{_quoted(namespace)}"
 
 
 def scope_of(kind: ScopeKind, user_id: str | None, session_id: str | None) -> str | None:

@@ -12,6 +12,7 @@ from learning_schemas.user_schema import check_user_schema
 
 Mode = Literal["ALWAYS", "AGENTIC", "PROPOSE"]
 Trigger = Literal["turn", "session_end"]
+WiderWrites = Literal["active", "corroborated", "proposed"]
 
 MAX_SPEC_BYTES = 262_144
 """Canonical JSON of one spec."""
@@ -31,8 +32,24 @@ def _few(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-StoreName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,62}$")]
+STORE_NAME = "^[a-z][a-z0-9_]{0,62}$"
+StoreName = Annotated[str, Field(pattern=STORE_NAME)]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
+Namespaces = Annotated[tuple[Id, ...], Field(max_length=16)]
+
+
+class Approval(BaseModel):
+    """Which writes of a store wait until a person approves them: all, those of some namespaces, or those below a confidence.
+
+    Confidence says how something is known, by rule: 1 from a person or an import, 0.9 from the user's own words, 0.7 from an
+    agent's tool call, 0.6 from words of the assistant alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    always: bool = False
+    confidence_below: Annotated[float, Field(gt=0, le=1)] | None = None
+    namespaces: Namespaces | None = None
 
 
 class StoreSpec(BaseModel):
@@ -41,7 +58,10 @@ class StoreSpec(BaseModel):
     `debounce` is how long (seconds) a mailbox waits for more after an event, `max_wait` how long at most after the first;
     with `trigger="session_end"` it waits for the session's end instead, or until it was idle for `idle_after`.
     `user_schema` is the JSON Schema of the user's own fields; `schema_import` names the class instead, as
-    `package.module:Class`, for workers that can import it.
+    `package.module:Class`, for workers that can import it. `namespace` is where a store that shares learnings writes them
+    (absent: "global"), `also_reads` what it reads besides; `wider_writes` what extraction may write beyond its user's own
+    namespace (absent: the store's default). `approval` puts writes before a person; `tools` gives the agent tools, or takes
+    them (absent: in AGENTIC and PROPOSE).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +77,17 @@ class StoreSpec(BaseModel):
     user_schema: UserSchema | None = None
     schema_import: Id | None = None
     options: Annotated[JsonDocument, AfterValidator(_few)] = Field(default_factory=dict)
+    # Absent in the specs of before: what is None is not in the canonical JSON, so that their hashes stay.
+    namespace: Id | None = None
+    also_reads: Namespaces | None = None
+    wider_writes: WiderWrites | None = None
+    approval: Approval | None = None
+    tools: bool | None = None
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the agent gets this store's tools."""
+        return self.mode != "ALWAYS" if self.tools is None else self.tools
 
 
 class MachineSpec(BaseModel):

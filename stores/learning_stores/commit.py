@@ -1,7 +1,7 @@
 """The commit of an extraction: one transaction, fenced by the lease's token, that settles everything or nothing.
 
-Locks are taken in the order subject, mailbox, learnings by id. A commit whose token is no longer the mailbox's, or one of
-whose deliveries was replayed, forgotten or settled meanwhile, writes nothing.
+Locks are taken in the order subject, mailbox, entities by id, learnings by id. A commit whose token is no longer the
+mailbox's, or one of whose deliveries was replayed, forgotten or settled meanwhile, writes nothing.
 """
 
 from collections import Counter
@@ -15,9 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_stores import mailbox
+from learning_stores.admission import AT_ONCE, Admission
+from learning_stores.applying import apply
 from learning_stores.deliveries import Settlement, advance_delivery, settle_deliveries
 from learning_stores.mailbox import Claim
-from learning_stores.operations import Operation, Provenance, apply
+from learning_stores.operations import Operation, Provenance
+from learning_stores.place import Place
 from learning_stores.window import Window
 
 
@@ -31,6 +34,7 @@ class Extraction:
 
     id: UUID
     window: Window
+    place: Place
     operations: Sequence[Operation]
     dropped: Counter[str]
     model: str
@@ -38,6 +42,7 @@ class Extraction:
     prompt_version: str
     started_at: datetime
     note: str | None = None  # goes to the deliveries where nothing was found
+    admission: Admission = AT_ONCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +72,11 @@ def commit(session: Session, held: Claim, extraction: Extraction, *, keep: bool)
     Raises `Fenced`; the caller's transaction must then be rolled back.
     """
     _lock(session, held)
-    source = Provenance(
-        tenant=held.tenant,
-        store=held.store,
-        scope=held.scope,
-        user_id=held.user_id,
-        session_id=held.session_id,
-        extraction_id=extraction.id,
-    )
+    source = Provenance(place=extraction.place, made_by=extraction.id)
     window = extraction.window
-    changes = apply(session, source, extraction.operations) if extraction.operations else Counter[str]()
+    changes = Counter[str]()
+    if extraction.operations:
+        changes = apply(session, source, extraction.operations, extraction.admission).changes
     outcome = "extracted" if changes else "nothing_found"
     session.execute(
         _RECORD,

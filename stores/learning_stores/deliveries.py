@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.event import ConversationCompleted
-from learning_schemas.scope import scope_of
+from learning_schemas.scope import USER_NAMESPACE, scope_of
 from learning_schemas.spec import StoreSpec
 
 _FOREVER = (
@@ -53,8 +53,14 @@ class NewDelivery:
         *,
         nothing_new: bool,
     ) -> Self:
-        """The delivery of an event to one store: skipped where all of it is history, or the store's id is missing."""
+        """The delivery of an event to one store: skipped where all of it is history, or the id that the store needs is missing.
+
+        A store that shares learnings says in its spec that its namespace is each user's own: it then needs a user, too.
+        """
         scope = scope_of(spec.scope, event.user_id, event.session_id)
+        missing = f"no {spec.scope}_id" if scope is None else None
+        if spec.namespace == USER_NAMESPACE and not event.user_id:
+            missing = missing or "no user_id"
         by_session = spec.trigger == "session_end"
         return cls(
             tenant=event.tenant,
@@ -66,7 +72,7 @@ class NewDelivery:
             session_id=event.session_id if spec.scope == "session" else None,
             spec_hash=spec_hash,
             accepted_no=number,
-            skipped=f"no {spec.scope}_id" if scope is None else "history" if nothing_new else None,
+            skipped=missing or ("history" if nothing_new else None),
             debounce=spec.idle_after if by_session else spec.debounce,
             max_wait=_FOREVER if by_session else spec.max_wait,
             at_once=event.end_of_session,
@@ -148,7 +154,13 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
     session.execute(_OPEN_MAILBOXES, {"rows": to_json(mailboxes).decode()})
 
 
-_STATES = text("SELECT store, state FROM learning.delivery WHERE tenant = :tenant AND event_id = :event_id")
+_STATES = text("""
+    SELECT d.store, CASE WHEN d.state = 'pending' AND m.not_before > now() AND m.wait_reason IS NOT NULL
+                         THEN d.state || ' (' || m.wait_reason || ')' ELSE d.state END AS state
+    FROM learning.delivery d
+    LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND d.state = 'pending'
+    WHERE d.tenant = :tenant AND d.event_id = :event_id
+""")
 
 # Asks for an event's mailboxes to be worked on at once, as often as it is said, whatever debounce they have. A pause, a
 # budget or a running window are not overridden: the number stays until everything up to it is done.
@@ -168,7 +180,10 @@ _FLUSH = text("""
 
 
 def delivery_states(session: Session, tenant: str, event_id: UUID, *, flush: bool = False) -> dict[str, str]:
-    """The states of an event's deliveries by store; empty until intake has made them. With `flush`, ask for them now."""
+    """The states of an event's deliveries by store; empty until intake has made them. With `flush`, ask for them now.
+
+    What is pending in a mailbox that is paused says for what: `pending (waiting for store)`.
+    """
     if flush:
         session.execute(_FLUSH, {"tenant": tenant, "event_id": event_id})
     rows = session.execute(_STATES, {"tenant": tenant, "event_id": event_id})

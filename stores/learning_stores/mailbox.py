@@ -102,6 +102,18 @@ def postpone_unknown(session: Session, installed: Collection[str], seconds: floa
     session.execute(_POSTPONE, {"installed": list(installed), "seconds": seconds})
 
 
+_RESUME = text("""
+    UPDATE learning.mailbox SET not_before = NULL, wait_reason = NULL, wait_note = NULL
+    WHERE id IN (SELECT m.id FROM learning.mailbox m WHERE m.store = ANY (:installed) AND m.wait_reason = 'waiting for store'
+                 FOR UPDATE SKIP LOCKED)
+""")
+
+
+def resume_known(session: Session, installed: Collection[str]) -> None:
+    """Let mailboxes that waited for one of these stores wait no longer."""
+    session.execute(_RESUME, {"installed": list(installed)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """A worker's right to one mailbox, until the lease ends."""

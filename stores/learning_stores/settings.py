@@ -30,6 +30,8 @@ class AgentSettings(BaseSettings):
     shards: Annotated[int, Field(ge=1, le=1024)] = DEFAULT_SHARDS
     max_event_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = MAX_EVENT_BYTES
     tenant: str | None = None
+    stores: str = ""
+    """Stores of the deployment's own, as `package.module:Class`, separated by commas."""
 
     @classmethod
     def load(cls, **given: Any) -> Self:

@@ -5,42 +5,80 @@ undo, recall and row-level security are not its business.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from learning_schemas.scope import ScopeKind
-from learning_schemas.spec import StoreSpec
+from learning_schemas.spec import Mode, StoreSpec, WiderWrites
 from learning_stores.grounding import quote_holds, storable
-from learning_stores.operations import MAX_CONTENT, Citation, Learning, Operations
+from learning_stores.operations import MAX_CONTENT, Citation, LiveLearning, Operations, live_learnings
+from learning_stores.place import Place
 from learning_stores.prompts import Prompt
 from learning_stores.window import Window, WindowMessage
 
-Known = Mapping[str, Learning]
+if TYPE_CHECKING:
+    from learning_stores.tooling import ToolDefinition
+
+Known = Mapping[str, LiveLearning]
 """What is known, by the label that the prompt gives it."""
 
 MAX_EXCERPT = 200
 """Characters of a message that a statement about the session shows as its quote."""
 
 
-class LearningStore(Protocol):
-    """One kind of memory. `patch` is an instance of the store's own patch model."""
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What an extraction may look at besides its window: the place that it writes to, and the scopes that it reads."""
 
-    name: str
-    scope: ScopeKind
+    place: Place
+    scopes: Sequence[str]
+    spec: StoreSpec
+
+
+class LearningStore:
+    """One kind of memory: subclass it, and register the subclass as an entry point `learning_machine.stores`.
+
+    `name` is also the name of its queue (`learning.<name>`); `scope` what its extractions are serial over; `modes` what a
+    config may ask for, the default first; `kinds` the kinds of its learnings, in the order in which recall shows them, each
+    with its heading. A `namespaced` store shares what it learned: its learnings lie in the spec's namespace, and
+    `wider_writes` says by default what extraction may write beyond its user's own. `patch` is an instance of the store's own
+    patch model. A store keeps no state: one instance serves every thread.
+    """
+
+    name: ClassVar[str]
+    scope: ClassVar[ScopeKind] = "session"
+    namespaced: ClassVar[bool] = False
+    modes: ClassVar[tuple[Mode, ...]] = ("ALWAYS",)
+    kinds: ClassVar[Mapping[str, str]]
+    wider_writes: ClassVar[WiderWrites] = "active"
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""
-        ...
+        raise NotImplementedError
 
     def patch_model(self, spec: StoreSpec) -> type[BaseModel]:
-        """The pydantic model that the answer must fit."""
-        ...
+        """The pydantic model that the answer must fit: closed objects, absence as null."""
+        raise NotImplementedError
 
     def operations(self, patch: Any, window: Window, known: Known, spec: StoreSpec) -> Operations:
         """The patch, grounded: what holds, as operations, and a count of what does not."""
-        ...
+        raise NotImplementedError
+
+    def known(self, session: Session, reading: Reading, window: Window) -> list[LiveLearning]:
+        """What the prompt shows as known, most relevant first: without a namespace everything under the scope."""
+        return live_learnings(session, reading.place.tenant, self.name, reading.place.scope)
+
+    def tools(self, spec: StoreSpec) -> Sequence["ToolDefinition"]:
+        """The tools that an agent gets in this mode."""
+        return ()
+
+    def guidance(self, spec: StoreSpec) -> str:
+        """What the agent is told about using these tools; empty where it has none."""
+        return ""
 
 
 class Grounds:

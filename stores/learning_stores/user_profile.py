@@ -1,25 +1,30 @@
 """The user profile: typed fields and free memories of one user, from their own words."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA, MAX_OPERATIONS, Addition, ProfilePatch, profile_patch_model
 from learning_schemas.scope import ScopeKind
-from learning_schemas.spec import StoreSpec
+from learning_schemas.spec import Mode, StoreSpec
 from learning_schemas.strict import from_strict
 from learning_stores.grounding import content_key, storable
 from learning_stores.operations import MAX_CONTENT, Operation, Operations, Put, Retire
+from learning_stores.profile_tools import profile_guidance, profile_tools
 from learning_stores.prompts import Prompt, load_prompt
-from learning_stores.store import Grounds, Known
-from learning_stores.user_values import check_usable, checked_value
+from learning_stores.store import Grounds, Known, LearningStore
+from learning_stores.tooling import ToolDefinition
+from learning_stores.user_values import check_usable, checked_value, told
 from learning_stores.window import Window
 
 
-class UserProfileStore:
+class UserProfileStore(LearningStore):
     """Kinds `field` (one live row a field) and `memory`."""
 
     name = "user_profile"
-    scope: ScopeKind = "user"
+    scope: ClassVar[ScopeKind] = "user"
+    modes: ClassVar[tuple[Mode, ...]] = ("ALWAYS", "AGENTIC")
+    kinds: ClassVar[Mapping[str, str]] = {"field": "About the user", "memory": "Remembered about the user"}
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""
@@ -45,6 +50,14 @@ class UserProfileStore:
         grounds.dropped.update({"too many operations": over} if (over := len(found) - MAX_OPERATIONS) > 0 else {})
         return Operations(kept=tuple(found[:MAX_OPERATIONS]), dropped=grounds.dropped)
 
+    def tools(self, spec: StoreSpec) -> Sequence[ToolDefinition]:
+        """update_profile, save_memory, update_memory, forget_memory."""
+        return profile_tools(spec) if spec.has_tools else ()
+
+    def guidance(self, spec: StoreSpec) -> str:
+        """When to use them, and which fields there are."""
+        return profile_guidance(spec) if spec.has_tools else ""
+
     def _fields(self, patch: ProfilePatch, grounds: Grounds, spec: StoreSpec) -> list[Put]:
         schema = (spec.user_schema or DEFAULT_PROFILE_SCHEMA)["properties"]
         puts = []
@@ -56,7 +69,7 @@ class UserProfileStore:
             if citations is None:
                 continue
             value = from_strict(storable(field.value), field_schema)
-            if len(_told(value)) > MAX_CONTENT:
+            if len(told(value)) > MAX_CONTENT:
                 grounds.dropped["too long"] += 1
                 continue
             try:
@@ -66,7 +79,7 @@ class UserProfileStore:
             except ValueError:
                 grounds.dropped["invalid value"] += 1
                 continue
-            content = grounds.content(f"{name.replace('_', ' ')}: {_told(value)}")
+            content = grounds.content(f"{name.replace('_', ' ')}: {told(value)}")
             if content is not None:
                 puts.append(
                     Put(
@@ -96,12 +109,3 @@ class UserProfileStore:
             citations=citations,
             replaces=None if target is None else target.id,
         )
-
-
-def _told(value: Any) -> str:
-    """A field's value in words."""
-    if isinstance(value, list):
-        return ", ".join(_told(item) for item in value)
-    if isinstance(value, dict):
-        return "; ".join(f"{name}: {_told(item)}" for name, item in value.items())
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

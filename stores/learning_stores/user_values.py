@@ -1,20 +1,25 @@
 """Values of the user's own fields, checked by their schema: in linear time, and without a look outside the schema."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA
 from learning_schemas.pattern import UnusablePattern, check_pattern, matches
 from learning_schemas.profile import import_schema
 from learning_schemas.spec import StoreSpec
+from learning_schemas.strict import from_strict, strict_value
 from learning_schemas.user_schema import patterns
+from learning_stores.grounding import storable
 from learning_stores.settings import ServiceSettings
 
-# The agent's process imports this module and needs no validator: jsonschema is imported where a worker checks a value.
+# The agent's process imports this module: jsonschema is imported where a value is checked, by a worker or a tool. The default
+# fields, which any agent may set, need none of it.
+_TEXTS: tuple[dict[str, Any], ...] = ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]})
 
 
 def check_usable(spec: StoreSpec) -> None:
@@ -25,12 +30,17 @@ def check_usable(spec: StoreSpec) -> None:
         _check_schema(to_json(spec.user_schema))
 
 
-def checked_value(name: str, value: Any, schema: dict[str, Any], schema_import: str | None) -> Any:
-    """The value as the user's schema takes it. Raises ValueError for one it refuses, `ConfigurationError` for the schema."""
+def checked_value(
+    name: str, value: Any, schema: dict[str, Any], schema_import: str | None, *, own: bool = False
+) -> Any:
+    """The value as the user's schema takes it. Raises ValueError for one it refuses, `ConfigurationError` for the schema.
+
+    `own` says that the spec is this process's own, so that the class it names may be imported.
+    """
     if value is None or value in ("", [], {}):
         raise ValueError(f"{name} has no value")
     if schema_import is not None:
-        adapter = _imported(schema_import)
+        adapter = _imported(schema_import, own=own)
         kept = adapter.dump_python(adapter.validate_python({name: value}), mode="json")
         if name not in kept:
             raise ConfigurationError(
@@ -39,8 +49,19 @@ def checked_value(name: str, value: Any, schema: dict[str, Any], schema_import: 
                 "Give the workers the class that the agents have",
             )
         return kept[name]
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
+    if {keyword: each for keyword, each in schema.items() if keyword != "description"} in _TEXTS:
+        if isinstance(value, str):
+            return value
+        raise ValueError(f"{name}: type")
+    try:
+        from jsonschema import Draft202012Validator
+        from referencing import Registry
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            "user_schema",
+            f"values cannot be checked without {missing.name}",
+            "Run: pip install 'learning-machine[worker]'",
+        ) from None
 
     # An empty registry: the validator's own would fetch what a reference names.
     validator = _bounded()(schema, format_checker=Draft202012Validator.FORMAT_CHECKER, registry=Registry())
@@ -53,10 +74,56 @@ def checked_value(name: str, value: Any, schema: dict[str, Any], schema_import: 
     return value
 
 
+def typed_value(name: str, value: Any, schema: dict[str, Any], schema_import: str | None, *, own: bool = False) -> Any:
+    """An answer to the strict form of a field's schema, as the schema itself takes it. Raises as `checked_value` does."""
+    return checked_value(name, from_strict(storable(value), schema), schema, schema_import, own=own)
+
+
+def told(value: Any) -> str:
+    """A field's value in words."""
+    if isinstance(value, list):
+        return ", ".join(told(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {told(item)}" for name, item in value.items())
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def refused_value(name: str, schema: Mapping[str, Any], error: ValueError) -> str:
+    """Why a value is not taken, for whoever gave it: the schema at fault, or what the field takes."""
+    if isinstance(error, ConfigurationError):
+        return str(error)
+    takes = {keyword: value for keyword, value in strict_value(schema).items() if keyword != "description"}
+    return f"{name} takes another value, one of the form {to_json(takes).decode()}."
+
+
+class _Remembered(Protocol):
+    """A learning, as extraction or recall reads it."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
+def lost_fields(learnings: Iterable[_Remembered], spec: StoreSpec) -> list[str]:
+    """The fields that are remembered and no longer in a store's schema, by name, in order: they stay readable as they are."""
+    default = DEFAULT_PROFILE_SCHEMA if spec.scope == "user" else {}
+    known = (spec.user_schema or default).get("properties", {})
+    held: set[str] = set()
+    for learning in learnings:
+        if learning.kind == "field" and "name" in learning.data:
+            held.add(learning.data["name"])
+        elif learning.kind == "insight":
+            held |= set(learning.data.get("fields") or ())
+        elif learning.kind == "property" and spec.user_schema is not None:  # without a schema any name goes
+            held.add(learning.data["name"])
+    return sorted(held - set(known))
+
+
 @lru_cache(maxsize=64)
-def _imported(path: str) -> TypeAdapter[Any]:
+def _imported(path: str, *, own: bool = False) -> TypeAdapter[Any]:
     """The class that a spec names, if this deployment lets it: a spec may come from anybody who writes to the stream."""
-    schema = import_schema(path, allowed=ServiceSettings.load().importable())
+    schema = import_schema(path, allowed=None if own else ServiceSettings.load().importable())
     try:
         return TypeAdapter(schema)
     except PydanticUserError as error:

@@ -63,6 +63,8 @@ class Window:
     deliveries: tuple[WindowDelivery, ...]
     messages: tuple[WindowMessage, ...]
     more: bool  # more is pending than this window took
+    agent_id: str | None = None  # of the last of its events
+    team_id: str | None = None
     by_label: dict[str, WindowMessage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,12 +83,14 @@ class Window:
             deliveries=(delivery,),
             messages=tuple(message for message in self.messages if message.event_id == delivery.event_id),
             more=self.more,
+            agent_id=self.agent_id,
+            team_id=self.team_id,
         )
 
 
 _PENDING = text("""
     SELECT d.event_id, d.generation, d.attempts, d.accepted_no, d.next_message, d.spec_hash, e.session_id, e.occurred_at,
-           e.shown_before, e.messages::text AS messages
+           e.agent_id, e.team_id, e.shown_before, e.messages::text AS messages
     FROM (
         SELECT * FROM learning.delivery
         WHERE tenant = :tenant AND store = :store AND scope = :scope AND state = 'pending'
@@ -156,6 +160,8 @@ def load_window(session: Session, held: Claim, budget: int) -> Window | None:
         deliveries=tuple(deliveries),
         messages=labelled,
         more=len(rows) > len(deliveries) or deliveries[-1].next_message is not None,
+        agent_id=rows[len(deliveries) - 1].agent_id,
+        team_id=rows[len(deliveries) - 1].team_id,
     )
 
 

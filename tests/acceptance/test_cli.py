@@ -18,6 +18,7 @@ from learning_schemas.ids import uuid7
 from learning_schemas.scope import shard_of, stream_name
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
+from learning_stores.registry import installed
 from running_stack import COMMAND, run
 
 
@@ -128,8 +129,7 @@ def test_given_an_event_that_was_extracted_when_recalled_and_traced_then_both_sa
     assert [row["model"] for row in status["models"]] == ["offline-rules-1"]
     assert len(status["redis"]["streams"]) == 8
     assert [row["queue"] for row in status["redis"]["queues"]] == [
-        "learning.user_profile",
-        "learning.session_context",
+        *(f"learning.{store}" for store in installed()),
         "learning.curator",
     ]
     table = _run(place, "status").stdout

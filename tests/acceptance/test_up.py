@@ -15,6 +15,7 @@ import pytest
 
 from harness import eventually, turn
 from learning_machine import LearningMachine
+from learning_stores.registry import installed
 from running_stack import Foreground, clean_env, directory, processes_of, run, secrets_of, up
 
 STRANGERS_KEY = "sk-not-a-key-of-anybodys-0000"
@@ -135,7 +136,7 @@ def test_given_flower_when_asked_without_the_password_then_401_and_with_it_every
         status, found = _flower(foreground, "/api/workers?refresh=1", password)
         return {name.split("@")[0] for name in found} if status == 200 else set()
 
-    eventually(lambda: workers() == {"user_profile", "session_context", "curator"}, "every worker in Flower", every=0.5)
+    eventually(lambda: workers() == {*installed(), "curator"}, "every worker in Flower", every=0.5)
 
 
 def test_given_a_stack_when_its_processes_are_looked_at_then_no_list_shows_a_secret_and_none_has_more_than_it_needs(
@@ -235,7 +236,7 @@ def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_
             children = psutil.Process(foreground.process.pid).children(recursive=True)
             informed = [child.cmdline() for child in children if STRANGERS_KEY in child.environ().values()]
             having = [next(word for word in line if word.startswith("learning.")) for line in informed]
-            assert sorted(having) == ["learning.session_context", "learning.user_profile"]
+            assert sorted(having) == sorted(f"learning.{store}" for store in installed())
             importing = [
                 child for child in children if child.environ().get("LEARNING_SCHEMA_IMPORTS") == "shop.profiles"
             ]

@@ -40,7 +40,7 @@ def url(bare: EmbeddedPostgres) -> Iterator[str]:
     execute(bare.superuser_url, f"CREATE DATABASE {name}")
     yield role_url(bare.superuser_url, name)
     execute(bare.superuser_url, f"DROP DATABASE {name} WITH (FORCE)")
-    for role in ("plain", "maker", *ROLES):
+    for role in (*ROLES, "plain", "maker"):
         execute(bare.superuser_url, f"DROP ROLE IF EXISTS {role}")
 
 
@@ -133,6 +133,7 @@ def test_given_roles_and_rights_made_by_somebody_else_when_migrated_as_the_owner
         url,
         *(f"CREATE ROLE {role} LOGIN PASSWORD 'given'" for role in ROLES if role != "learning_search"),
         "CREATE ROLE learning_search NOLOGIN",
+        f"GRANT learning_search TO {OWNER} WITH INHERIT FALSE, SET TRUE",
         f"GRANT CREATE ON DATABASE fresh TO {OWNER}",
         "CREATE EXTENSION vector WITH SCHEMA public",
     )
@@ -172,3 +173,43 @@ def test_given_an_owner_of_the_database_who_may_make_roles_when_migrated_then_it
         assert migrate(_as(url, "maker", "maker"), _logins(url)) == (None, head_revision())
     finally:
         execute(url, "ALTER DATABASE fresh OWNER TO CURRENT_USER")
+
+
+def test_given_memory_of_the_revision_before_when_upgraded_then_its_evidence_has_its_subject_and_it_goes_back_and_forth(
+    url: str,
+) -> None:
+    migrate(url, _logins(url), "0001")
+    execute(
+        url,
+        """
+        INSERT INTO learning.extraction (tenant, id, store, subject, scope, token, spec_hash, model, prompt_name, prompt_version,
+                                         events, messages, outcome, changes, dropped, started_at)
+        SELECT t, md5(t)::uuid, 'user_profile', 'user/' || t, 'user/' || t, 1, 'h', 'm', 'p', '1', 1, 1, 'extracted', '{}', '{}', now()
+        FROM unnest(ARRAY['acme', 'globex']) AS t""",
+        """
+        INSERT INTO learning.learning (tenant, id, store, kind, scope, content, content_key, status, valid_from, live_from, origin,
+                                       made_by)
+        SELECT tenant, id, store, 'memory', scope, 'Likes tea', 'tea', 'active', now(), now(), 'extraction', id
+        FROM learning.extraction""",
+        """
+        INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, occurred_at)
+        SELECT tenant, id, id, 'extraction', id, id, 0, 'I like tea', now() FROM learning.extraction""",
+    )
+    # As the owner's role does it: row-level security hides these rows from it, and must not hide them from the fill.
+    execute(url, f"ALTER ROLE {OWNER} LOGIN PASSWORD 'given'")
+    owner = _as(url, OWNER, "given")
+    assert migrate(owner, _logins(url), "0002") == ("0001", "0002")
+    subjects = "SELECT subject FROM learning.evidence ORDER BY 1"
+    assert _found(url, subjects) == ["user/acme", "user/globex"]
+    execute(
+        url,
+        """
+        INSERT INTO learning.learning (tenant, id, store, kind, scope, content, content_key, status, awaits, valid_from, live_from,
+                                       origin)
+        VALUES ('acme', gen_random_uuid(), 'learned_knowledge', 'insight', 'namespace/global', 'Retry', 'retry', 'proposed',
+                'approval', now(), now(), 'tool')""",
+    )
+    assert migrate(owner, _logins(url), "0001") == ("0002", "0001")
+    assert _found(url, "SELECT status FROM learning.learning ORDER BY content") == ["active", "active", "retired"]
+    assert migrate(owner, _logins(url), "0002") == ("0001", "0002")
+    assert _found(url, subjects) == ["user/acme", "user/globex"]

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
 from learning_stores.reconcile import reconcile as reconcile_ledger
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
 from learning_workers.extraction import Extractor
@@ -82,7 +82,7 @@ class _Process:
         owner = f"{socket.gethostname()}:{os.getpid()}"
         self.extractors = {
             name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner)
-            for name, store in STORES.items()
+            for name, store in installed().items()
         }
 
 
@@ -125,7 +125,7 @@ def _register(store: str) -> None:
         return _extract(store, mailbox_id, tenant)
 
 
-for _store in STORES:
+for _store in installed():
     _register(_store)
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
 from learning_stores.event_log import PREPARED_AT_ONCE, Interference, prepare, set_first_aside, take_up_again
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
 from learning_stores.specs import SpecCache
@@ -82,7 +82,7 @@ class Dispatcher:
         self._database = Database(settings.dispatcher_database(), pool_size=3, field="dispatcher_database_url")
         self._specs = SpecCache()
         self._intake = Intake(_client(settings.redis()), self._database, self._specs, settings, self.owner)
-        self._pump = Pump(celery, self._database, set(STORES), settings.nudges_outstanding)
+        self._pump = Pump(celery, self._database, set(installed()), settings.nudges_outstanding)
         self._stop = threading.Event()
         self._new_mail = threading.Event()
         self._held: dict[int, int] = {}

@@ -14,16 +14,20 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.ids import uuid7
+from learning_schemas.scope import GLOBAL_NAMESPACE
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores import mailbox
+from learning_stores.admission import admission
 from learning_stores.commit import Committed, Extraction, Fenced, commit, settle_without_extraction
 from learning_stores.database import Database
 from learning_stores.deliveries import Settlement
+from learning_stores.learning_rows import Raced
 from learning_stores.mailbox import CRASHES_ALONE, Claim, NotReady, WaitReason
-from learning_stores.operations import Operations, Raced, live_learnings
+from learning_stores.operations import Operations
+from learning_stores.place import Place, read_scopes, written_scope
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
-from learning_stores.store import Known, LearningStore
+from learning_stores.store import Known, LearningStore, Reading
 from learning_stores.window import Window, load_window
 from learning_workers.calls import CallContext, record_call
 from learning_workers.heartbeat import Heartbeat
@@ -195,7 +199,8 @@ class Extractor:
         model = self._model(store_spec, spec)
         prompt = self.store.prompt(store_spec)
         extraction_id, started = uuid7(), datetime.now(UTC)
-        known = label_known(self._database.run(held.tenant, live_learnings, held.tenant, held.store, held.scope))
+        reading = self._reading(held, window, store_spec)
+        known = label_known(self._database.run(held.tenant, self.store.known, reading, window))
         model_name, note, operations = model.name, None, Operations(kept=(), dropped=Counter())
         if window.by_label:
             context = CallContext(
@@ -210,6 +215,8 @@ class Extractor:
         extraction = Extraction(
             id=extraction_id,
             window=window,
+            place=reading.place,
+            admission=admission(self.store, store_spec, "extraction"),
             operations=operations.kept,
             dropped=operations.dropped,
             model=model_name,
@@ -219,6 +226,24 @@ class Extractor:
             note=note,
         )
         return self._commit(held, extraction, keep=keep())
+
+    def _reading(self, held: Claim, window: Window, spec: StoreSpec) -> Reading:
+        """Where this store writes for this mailbox, and what it reads. `_Dead` where a user is needed and there is none."""
+        whose = (self.store.scope, self.store.namespaced, spec, held.user_id, held.session_id)
+        scope = written_scope(*whose)
+        if scope is None:
+            raise _Dead("no user_id")
+        place = Place(
+            tenant=held.tenant,
+            store=self.store.name,
+            scope=scope,
+            user_id=held.user_id,
+            session_id=held.session_id,
+            namespace=(spec.namespace or GLOBAL_NAMESPACE) if self.store.namespaced else None,
+            agent_id=window.agent_id,
+            team_id=window.team_id,
+        )
+        return Reading(place=place, scopes=read_scopes(*whose), spec=spec)
 
     def _spec(self, held: Claim, window: Window) -> MachineSpec:
         key = (held.tenant, window.spec_hash)

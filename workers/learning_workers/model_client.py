@@ -54,11 +54,12 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What the model is asked: static instructions first, then the data, and the form of the answer."""
+    """What the model is asked: static instructions first, then the data, and the form of the answer under its name."""
 
     model: Model
     instructions: str
     data: str
+    name: str
     patch_model: type[BaseModel]
 
 
@@ -170,7 +171,7 @@ class ModelClient:
 
 def _schema(question: Question) -> dict[str, Any]:
     return {
-        "name": question.patch_model.__name__,
+        "name": question.name,
         "strict": True,
         "schema": question.patch_model.model_json_schema(),
     }

@@ -22,10 +22,15 @@ class Pump:
         self._database = database
         self._stores = stores
         self._bound = outstanding
+        self._begun = False
 
     def tick(self) -> int:
         """Nudge what is due, once. Returns how many mailboxes. Raises DBAPIError, and kombu's OperationalError."""
         sent = 0
+        if not self._begun:
+            # What a deployment of before lacked may be here now.
+            self._database.run(None, mailbox.resume_known, self._stores)
+            self._begun = True
         with_mail = set(self._database.run(None, mailbox.stores_with_mail))
         if with_mail - self._stores:
             self._database.run(None, mailbox.postpone_unknown, self._stores, WAIT_FOR_STORE_SECONDS)

@@ -10,21 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learning_schemas.spec import StoreSpec
-from learning_stores.operations import Learning
+from learning_stores.operations import LiveLearning
 from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window
 from learning_workers.model_client import Question
 from learning_workers.models import Model
 
 MAX_KNOWN_CHARACTERS = 16_000
+_SHOWN = ("name", "title", "relation", "target", "target_type")  # of a learning's data, beside its text
 
 # What JSON lets stand as it is: delimiters of blocks, and what some readers take for a new line or do not show.
 _ESCAPED = re.compile("[<>\x7f-\x9f\u2028\u2029]")
 
 
-def label_known(live: Sequence[Learning]) -> Known:
+def label_known(live: Sequence[LiveLearning]) -> Known:
     """Labels for what is known, last learned first, as far as there is room for it."""
-    known: dict[str, Learning] = {}
+    known: dict[str, LiveLearning] = {}
     spent = 0
     for number, learning in enumerate(live, 1):
         spent += len(learning.content)
@@ -54,15 +55,24 @@ def make_question(
     )
     if mistake is not None:
         data += f"\nYour last answer could not be used ({mistake}). Answer again, in the form that was asked for."
-    return Question(model=model, instructions=instructions, data=data, patch_model=store.patch_model(spec))
+    return Question(
+        model=model,
+        instructions=instructions,
+        data=data,
+        name=f"{store.name}_patch",
+        patch_model=store.patch_model(spec),
+    )
 
 
-def _known(label: str, learning: Learning) -> dict[str, Any]:
+def _known(label: str, learning: LiveLearning) -> dict[str, Any]:
     line: dict[str, Any] = {"id": label, "kind": learning.kind}
+    if learning.entity is not None:
+        line |= {"entity": learning.entity, "type": learning.entity_type}
+    line |= {name: learning.data[name] for name in _SHOWN if name in learning.data}
     if "name" in learning.data:
-        line |= {"name": learning.data["name"], "text": _told(learning.data.get("value"))}
+        line["text"] = _told(learning.data.get("value"))
     else:
-        line["text"] = learning.content
+        line["text"] = learning.data.get("learning") or learning.content
     return line
 
 

@@ -2,7 +2,7 @@
 
 from kombu.entity import Exchange, Queue
 
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 
 PREFIX = "learning"
 
@@ -21,4 +21,4 @@ def task_name(store: str) -> str:
 
 _EXCHANGE = Exchange(PREFIX, type="direct", durable=True)
 
-QUEUES = tuple(Queue(name, _EXCHANGE, routing_key=name) for name in (*map(queue_name, STORES), CURATOR))
+QUEUES = tuple(Queue(name, _EXCHANGE, routing_key=name) for name in (*map(queue_name, installed()), CURATOR))

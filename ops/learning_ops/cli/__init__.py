@@ -10,8 +10,11 @@ import typer
 from learning_ops.cli.demo import register as register_demo
 from learning_ops.cli.dispatcher import register as register_dispatcher
 from learning_ops.cli.emit import register as register_emit
+from learning_ops.cli.entities import register as register_entities
 from learning_ops.cli.failure import run_app
+from learning_ops.cli.learnings import register as register_learnings
 from learning_ops.cli.migrate import register as register_migrate
+from learning_ops.cli.proposals import register as register_proposals
 from learning_ops.cli.recall import register as register_recall
 from learning_ops.cli.schema import register as register_schema
 from learning_ops.cli.skip import register as register_skip
@@ -38,6 +41,9 @@ for _register in (
     register_dispatcher,
     register_emit,
     register_recall,
+    register_learnings,
+    register_proposals,
+    register_entities,
     register_status,
     register_trace,
     register_skip,

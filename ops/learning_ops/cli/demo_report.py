@@ -1,9 +1,10 @@
 """What the demo shows at its end: paths, memory with its quotes, and what it cost. Made for 100 columns."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from rich import box
 from rich.console import Console
@@ -13,8 +14,8 @@ from rich.text import Text
 from learning_ops.cli.output import span
 from learning_ops.cli.table import PlainTable, plain
 from learning_ops.demo import Played, Sent
-from learning_stores.provenance import SourcedLearning
-from learning_stores.registry import STORES
+from learning_schemas.results import Learning
+from learning_stores.registry import installed
 from learning_stores.status import Trace
 
 _STATES = {
@@ -55,7 +56,7 @@ def _paths(played: Played, *, with_words: bool) -> PlainTable:
         table.add_column("the user's last words", no_wrap=True, overflow="ellipsis", ratio=1)
     for name in ("emit", "in the log"):
         table.add_column(name, justify="right", no_wrap=True)
-    stores = [store for store in STORES if store in played.model_calls]
+    stores = [store for store in installed() if store in played.model_calls]
     for store in stores:
         table.add_column(store, justify="right", no_wrap=True)
     day = None
@@ -94,11 +95,12 @@ def _after(sent: Sent, then: datetime) -> float:
     return max(0.0, (then - sent.at).total_seconds())
 
 
-def _profile(user: str, learnings: list[SourcedLearning]) -> PlainTable:
+def _profile(user: str, learnings: list[Learning]) -> PlainTable:
     table = _memory_table(f"What is remembered of {user}, and the words it stands on")
+    contents: dict[UUID | None, str] = {learning.id: learning.content for learning in learnings}
     for learning in learnings:
         if learning.store == "user_profile":
-            table.add_row(*_remembered(learning))
+            table.add_row(*_remembered(learning, contents))
     return table
 
 
@@ -110,7 +112,7 @@ def _memory_table(title: str) -> PlainTable:
     return table
 
 
-def _remembered(learning: SourcedLearning) -> tuple[Text, Text, Text]:
+def _remembered(learning: Learning, contents: Mapping[UUID | None, str]) -> tuple[Text, Text, Text]:
     first, *more = learning.evidence
     quote = Text(f"“{first.quote}”")
     if more:
@@ -118,14 +120,14 @@ def _remembered(learning: SourcedLearning) -> tuple[Text, Text, Text]:
     if learning.status == "active":
         return Text(learning.content), Text(_day(learning.valid_from)), quote
     told = Text(learning.content, style="dim strike")
-    if learning.replaced_by is not None:
-        told.append(f"\nnow: {learning.replaced_by}", style="dim not strike")
+    if learning.replaced_by in contents:
+        told.append(f"\nnow: {contents[learning.replaced_by]}", style="dim not strike")
     until = f"until {_day(learning.valid_to)}" if learning.valid_to is not None else "retired"
     quote.stylize("dim")
     return told, Text(until, style="dim"), quote
 
 
-def _sessions(user: str, sessions: dict[tuple[str, str], list[SourcedLearning]]) -> PlainTable:
+def _sessions(user: str, sessions: dict[tuple[str, str], list[Learning]]) -> PlainTable:
     table = _table(f"The sessions of {user}: what each context says now, and the message it comes from")
     table.add_column("session", no_wrap=True)
     table.add_column("", no_wrap=True, style="dim")

@@ -13,6 +13,7 @@ def recall(
     user: Annotated[str | None, typer.Option("--user", "-u", help="The user's id.")] = None,
     session: Annotated[str | None, typer.Option("--session", "-s", help="The session's id.")] = None,
     tenant: Tenant = "default",
+    namespace: Annotated[str, typer.Option(help="Whose entities and insights, besides the user's own.")] = "global",
     max_tokens: Annotated[int, typer.Option(help="How much of it.")] = 1_000,
     as_json: Json = False,
 ) -> None:
@@ -25,11 +26,20 @@ def recall(
 
     if user is None and session is None:
         raise WrongUsage("Say whose memory is meant: --user, --session, or both")
-    from learning_machine import LearningMachine, RecallFailed
+    from learning_machine import EntityMemoryConfig, LearnedKnowledgeConfig, LearningMachine, RecallFailed
     from learning_stores.settings import AgentSettings
 
     try:
-        with LearningMachine(tenant=tenant, recall_tokens=max_tokens, recall_deadline=_SECONDS) as machine:
+        own = [name for name in ("user",) if user is not None and name != namespace]
+        with LearningMachine(
+            tenant=tenant,
+            recall_tokens=max_tokens,
+            recall_deadline=_SECONDS,
+            user_profile=True,
+            session_context=True,
+            entity_memory=EntityMemoryConfig(namespace=namespace, also_reads=own),
+            learned_knowledge=LearnedKnowledgeConfig(namespace=namespace, also_reads=own),
+        ) as machine:
             result = machine.recall(user_id=user, session_id=session, on_error="raise")
     except RecallFailed as error:
         place = place_of(AgentSettings.load().database())
@@ -51,7 +61,7 @@ def _as_dict(result: Any) -> dict[str, Any]:
     from learning_ops.cli.offline_note import is_offline
 
     shown = asdict(result)
-    del shown["known"]
+    del shown["known"], shown["lost_fields"]  # this command knows no agent's schema
     return {**shown, "fields": result.fields, "memories": result.memories, "offline_rules": is_offline(result.models)}
 
 

@@ -1,6 +1,7 @@
 """`learning-machine status`: what waits for what, since when, and who works on it."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -72,7 +73,8 @@ def _look(database: Any, settings: Any) -> dict[str, Any]:
     with reaching_postgres(settings.dispatcher_database(), "LEARNING_DISPATCHER_DATABASE_URL"):
         found = database.run(None, read)
     try:
-        redis: dict[str, Any] = {"streams": _streams(settings), "queues": _queues(settings)}
+        queues = _queues(settings, [row["store"] for row in found["stores"]])
+        redis: dict[str, Any] = {"streams": _streams(settings), "queues": queues}
     except Failed as error:
         redis = {"error": str(error)}
     offline = is_offline(row["model"] for row in found["models"])
@@ -110,14 +112,15 @@ def _streams(settings: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _queues(settings: Any) -> list[dict[str, Any]]:
+def _queues(settings: Any, stores: Iterable[str]) -> list[dict[str, Any]]:
     """Of every Celery queue: nudges that no worker has taken. Celery keeps a queue as a list of its name."""
     from redis import Redis
 
     from learning_ops.cli.failure import reaching_redis
-    from learning_stores.registry import STORES
+    from learning_stores.registry import installed
 
-    names = [*(f"learning.{store}" for store in STORES), "learning.curator"]
+    # Those of this deployment, and those that deliveries name: a store of somebody's own may be installed elsewhere.
+    names = [*(f"learning.{store}" for store in dict.fromkeys((*installed(), *stores))), "learning.curator"]
     variable = "LEARNING_BROKER_URL" if settings.broker_url else "LEARNING_REDIS_URL"
     with reaching_redis(settings.broker(), variable), Redis.from_url(settings.broker(), socket_timeout=5) as client:
         return [{"queue": name, "nudges": client.llen(name)} for name in names]

@@ -99,8 +99,7 @@ def _results(turns: list[Turn]) -> list[Turn]:
 def _call(asked: str, conversation: Conversation) -> ToolCall | None:
     tools = conversation.tools
     if forget := _FORGET.fullmatch(asked):
-        label = _visible_id(forget["v"], conversation.turns) if "forget_memory" in tools else None
-        return _made("forget_memory", dict.fromkeys(_ID_NAMES, label), tools) if label else None
+        return _forgotten(forget["v"], conversation) if "forget_memory" in tools else None
     if save := _SAVE.fullmatch(asked):
         said = save["v"].strip()
         if said.endswith("?"):
@@ -181,6 +180,15 @@ def _takes(value: Any, node: Mapping[str, Any], root: Mapping[str, Any]) -> bool
     )
 
 
+def _forgotten(said: str, conversation: Conversation) -> ToolCall | None:
+    """Forget what is named by an id that the conversation shows, else a recalled line that has all of the words."""
+    if label := _visible_id(said, conversation.turns):
+        return _made("forget_memory", dict.fromkeys(_ID_NAMES, label), conversation.tools)
+    wanted = _stems(said)
+    line = next((line for line in _recalled(conversation) if wanted and wanted <= _stems(line)), None)
+    return _made("forget_memory", dict.fromkeys(_CONTENT_NAMES, line), conversation.tools) if line else None
+
+
 def _visible_id(said: str, turns: tuple[Turn, ...]) -> str | None:
     """The id that the conversation shows on the line that says most nearly what is to be forgotten."""
     lines = [line for turn in turns for line in turn.text.splitlines() if _ID.search(line)]
@@ -193,16 +201,20 @@ def _remembered(asked: str, conversation: Conversation) -> str | None:
     """The recalled line that shares most words with a question or request: at least half of a short one's, two of a long one's."""
     if not (asked.rstrip().endswith("?") or _ASKS.match(asked)):
         return None
-    lines = [
+    best = max(_recalled(conversation), key=lambda line: _shared(asked, line), default="")
+    wanted = min(2, -(-len(content_words(asked)) // 2))
+    return f"From memory: {one_line(best)}" if best and _shared(asked, best) >= max(1, wanted) else None
+
+
+def _recalled(conversation: Conversation) -> list[str]:
+    """The lines of every recalled block, wherever in the prompt it stands."""
+    return [
         line.strip().removeprefix("- ").strip()
         for turn in conversation.turns
         for block in _BLOCK.finditer(turn.text)
         for line in block["lines"].splitlines()
         if line.strip().startswith("- ")
     ]
-    best = max(lines, key=lambda line: _shared(asked, line), default="")
-    wanted = min(2, -(-len(content_words(asked)) // 2))
-    return f"From memory: {one_line(best)}" if best and _shared(asked, best) >= max(1, wanted) else None
 
 
 def _shared(left: str, right: str) -> int:

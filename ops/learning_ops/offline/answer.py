@@ -9,6 +9,7 @@ from typing import Any
 from learning_ops.offline import OFFLINE_MODEL_NAME
 from learning_ops.offline.agent import act
 from learning_ops.offline.conversation import Conversation, ToolCall
+from learning_ops.offline.decision_rules import decision_patch
 from learning_ops.offline.entity_rules import entity_patch
 from learning_ops.offline.insight_rules import insight_patch
 from learning_ops.offline.instance import emptiest, fits
@@ -24,6 +25,7 @@ _PATCHES: dict[str, Callable[[Transcript, Mapping[str, Any]], dict[str, Any]]] =
     "session_context_patch": session_patch,
     "entity_memory_patch": entity_patch,
     "learned_knowledge_patch": insight_patch,
+    "decision_log_patch": decision_patch,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learning_ops.offline.clauses import fold
+from learning_ops.offline.shaping import absence
 from learning_ops.offline.transcript import Line, Transcript
 
 SUMMARY_LENGTH = 1_200  # characters
@@ -100,7 +101,10 @@ def session_patch(transcript: Transcript, schema: Mapping[str, Any]) -> dict[str
         "plan": plan,
         "progress": _progress(new, steps, _steps(known_progress.text if known_progress else "")),
     }
-    return {name: parts.get(name) for name in schema.get("properties", {})}
+    return {
+        name: parts[name] if name in parts else absence(node, schema)
+        for name, node in schema.get("properties", {}).items()
+    }
 
 
 def _sentences(text: str) -> list[str]:

@@ -10,11 +10,13 @@ from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores import mailbox
+from learning_stores.admission import AT_ONCE, Admission
 from learning_stores.commit import Committed, Extraction, commit
 from learning_stores.database import Database
 from learning_stores.event_log import Incoming, accept
 from learning_stores.mailbox import Claim, NotReady
 from learning_stores.operations import Citation, Operation, Put
+from learning_stores.place import Place
 from learning_stores.specs import SpecCache
 from learning_stores.window import Window, load_window
 
@@ -79,11 +81,32 @@ def window_of(app_db: Database, held: Claim, budget: int = 6_000) -> Window:
     return window
 
 
-def extraction(window: Window, operations: Sequence[Operation] = (), dropped: Counter[str] | None = None) -> Extraction:
+def place_of(held: Claim, **values: Any) -> Place:
+    """Where a store without namespace writes."""
+    return Place(
+        tenant=held.tenant,
+        store=held.store,
+        user_id=held.user_id,
+        session_id=held.session_id,
+        **{"scope": held.scope, **values},
+    )
+
+
+def extraction(
+    held: Claim,
+    window: Window,
+    operations: Sequence[Operation] = (),
+    dropped: Counter[str] | None = None,
+    *,
+    place: Place | None = None,
+    admission: Admission = AT_ONCE,
+) -> Extraction:
     """Work as a worker hands it to commit."""
     return Extraction(
         id=uuid7(),
         window=window,
+        place=place or place_of(held),
+        admission=admission,
         operations=operations,
         dropped=dropped or Counter(),
         model="offline-rules-1",
@@ -120,8 +143,13 @@ def field(window: Window, name: str, value: str, **values: Any) -> Put:
 
 
 def work(
-    app_db: Database, held: Claim, *operations: Operation, keep: bool = False, window: Window | None = None
+    app_db: Database,
+    held: Claim,
+    *operations: Operation,
+    keep: bool = False,
+    window: Window | None = None,
+    **values: Any,
 ) -> Committed:
     """Commit operations for the window that is next."""
     window = window or window_of(app_db, held)
-    return app_db.run(held.tenant, commit, held, extraction(window, operations), keep=keep)
+    return app_db.run(held.tenant, commit, held, extraction(held, window, operations, **values), keep=keep)

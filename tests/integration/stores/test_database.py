@@ -156,7 +156,8 @@ def pid(session):
 
 database = Database(sys.argv[1])
 recaller = Recaller(database)
-request = RecallRequest(tenant="default", user_id="a", session_id=None, stores=("user_profile",), max_tokens=100, deadline=10.0)
+request = RecallRequest(tenant="default", user_id="a", session_id=None, stores=("user_profile",),
+    places=(("user_profile", "user/a"),), max_tokens=100, deadline=10.0)
 mine = database.run("default", pid)
 assert recaller.recall(request).degraded is None
 child = os.fork()

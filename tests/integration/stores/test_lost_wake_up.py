@@ -55,7 +55,7 @@ def _race(app_db: Database, dispatcher_db: Database, checking: Connection) -> No
         assert window is not None
         start.wait()
         _hold_back(late)
-        return app_db.run("default", commit, held, extraction(window), keep=keep).go_on
+        return app_db.run("default", commit, held, extraction(held, window), keep=keep).go_on
 
     with ThreadPoolExecutor(2) as pool:
         held: Claim | None = None

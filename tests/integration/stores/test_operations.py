@@ -22,7 +22,10 @@ from integration.stores.steps import (
 )
 from learning_schemas.ids import uuid7
 from learning_stores.database import Database
-from learning_stores.operations import Citation, Provenance, Put, Raced, Retire, apply, live_learnings
+from learning_stores.applying import apply
+from learning_stores.learning_rows import Raced
+from learning_stores.operations import Citation, Provenance, Put, Retire, live_learnings
+from learning_stores.place import Place
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -199,15 +202,9 @@ def test_given_a_patch_that_states_one_field_twice_when_applied_then_the_last_ho
 def test_given_two_writers_of_an_equal_statement_when_both_commit_then_the_second_runs_its_patch_again(
     app_db: Database, everything_db: Database
 ) -> None:
-    """Without a mailbox between them, as an agent's tool and a worker will be."""
-    source = Provenance(
-        tenant="default",
-        store="user_profile",
-        scope="user/alice",
-        user_id="alice",
-        session_id=None,
-        extraction_id=uuid7(),
-    )
+    """Without a mailbox between them, as an agent's tool and a worker are."""
+    place = Place(tenant="default", store="user_profile", scope="user/alice", user_id="alice")
+    source = Provenance(place=place, made_by=uuid7())
     said = Citation(event_id=uuid7(), message=0, quote="I like tea a lot", user_id="alice", occurred_at=LONG_AGO)
     other = Citation(event_id=uuid7(), message=0, quote="I like tea a lot", user_id="alice", occurred_at=LONG_AGO)
 
@@ -228,7 +225,7 @@ def test_given_two_writers_of_an_equal_statement_when_both_commit_then_the_secon
                 with pytest.raises(Raced):
                     trying.result()
             second.rollback()
-    assert app_db.run("default", apply, source, likes_tea(other)) == {"confirmed": 1}
+    assert app_db.run("default", apply, source, likes_tea(other)).changes == {"confirmed": 1}
     (learning,) = rows(everything_db, "SELECT id FROM learning.learning")
     assert len(rows(everything_db, "SELECT FROM learning.evidence WHERE learning_id = :id", id=learning["id"])) == 2
 
@@ -244,9 +241,9 @@ def test_given_a_model_that_answers_with_nul_and_lone_surrogates_when_grounded_t
     scene: Scene,
 ) -> None:
     from learning_schemas.spec import StoreSpec
-    from learning_stores.registry import STORES
+    from learning_stores.registry import installed
 
-    store = STORES["user_profile"]
+    store = installed()["user_profile"]
     spec = StoreSpec(scope="user")
 
     def operation(window: Any) -> Put:

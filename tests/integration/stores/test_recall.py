@@ -12,6 +12,7 @@ from integration.stores.flights import CountingProxy
 from integration.stores.steps import BOTH_AT_ONCE, SHARDS, claim, field, mailbox_id, put, take_in, window_of, work
 from learning_schemas.ids import uuid7
 from learning_schemas.results import Recall, UnprocessedMessage
+from learning_schemas.scope import session_scope, user_scope
 from learning_stores.database import Database
 from learning_stores.event_log import Incoming, accept_directly
 from learning_stores.recall import Recaller, RecallRequest
@@ -29,7 +30,17 @@ def _request(**values: Any) -> RecallRequest:
         "max_tokens": 1_000,
         "deadline": 10.0,
     }
-    return RecallRequest(**{**given, **values})
+    merged = {**given, **values}
+    merged.setdefault("places", _places(**merged))
+    return RecallRequest(headings={}, **merged)
+
+
+def _places(user_id: str | None, session_id: str | None, stores: tuple[str, ...], **_: Any) -> tuple[tuple[str, str], ...]:
+    scopes = {
+        "user_profile": user_scope(user_id) if user_id else None,
+        "session_context": session_scope(user_id, session_id) if session_id else None,
+    }
+    return tuple((store, scope) for store in stores if (scope := scopes[store]) is not None)
 
 
 def _recall(database: Database, **values: Any) -> Recall:

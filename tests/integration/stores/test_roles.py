@@ -15,7 +15,7 @@ from learning_stores.roles import APP, DISPATCHER, OWNER, ROLES, SEARCH
 # Tables of one tenant's rows; the rest belongs to the dispatcher alone.
 TENANT_TABLES = {
     "machine_spec", "subject", "conversation_event", "session_message", "delivery", "mailbox", "extraction", "model_call",
-    "entity", "learning", "evidence", "learning_embedding",
+    "entity", "learning", "evidence", "learning_embedding", "change",
 }  # fmt: skip
 DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event"}
 
@@ -33,6 +33,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "learning": "SIUD",
         "evidence": "SIUD",
         "learning_embedding": "SIUD",
+        "change": "SIUD",
     },
     DISPATCHER: {
         "machine_spec": "SIUD",
@@ -129,7 +130,7 @@ def test_given_the_roles_when_their_attributes_are_read_then_none_sees_past_row_
             assert not rows(everything_db, member, one=one, other=other)[0]["is_member"]
 
 
-def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_owner_role(
+def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_owner_role_but_of_search(
     everything_db: Database,
 ) -> None:
     owners = rows(
@@ -138,7 +139,13 @@ def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_ow
         "WHERE n.nspname = 'learning' UNION SELECT pg_get_userbyid(proowner) FROM pg_proc p "
         "JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'learning'",
     )
-    assert owners == [{"name": OWNER}]
+    assert sorted(row["name"] for row in owners) == [OWNER, SEARCH]
+    searching = rows(
+        everything_db,
+        "SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE n.nspname = 'learning' AND pg_get_userbyid(proowner) = 'learning_search'",
+    )
+    assert searching == [{"proname": "search"}]
 
 
 def test_given_every_table_when_the_catalog_is_walked_then_row_level_security_is_forced_with_the_right_policy(
@@ -173,7 +180,20 @@ def test_given_a_table_that_lacks_protection_when_the_catalog_is_walked_then_it_
     assert len(unprotected(everything_db)) == 1
 
 
-@pytest.mark.parametrize("table", sorted(TENANT_TABLES - {"session_message", "entity", "learning_embedding"}))
+_FILLED = {
+    "model_call": "INSERT INTO learning.model_call (tenant, id, extraction_id, store, purpose, subject, model_asked, prompt_name, "
+    "prompt_version, outcome, events, seconds) SELECT t, gen_random_uuid(), gen_random_uuid(), 's', 'p', 's', 'm', 'p', '1', 'ok', "
+    "1, 1",
+    "change": "INSERT INTO learning.change (tenant, id, origin, action, store, scope) "
+    "SELECT t, gen_random_uuid(), 'tool', 'a', 's', 's'",
+    "entity": "INSERT INTO learning.entity (tenant, id, namespace, type, name, name_key) "
+    "SELECT t, gen_random_uuid(), 'global', 'company', 'Acme', 'acme'",
+    "learning_embedding": "INSERT INTO learning.learning_embedding (tenant, learning_id, model, embedding) "
+    "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 'm', '[1]'::public.vector",
+}
+
+
+@pytest.mark.parametrize("table", sorted(TENANT_TABLES - {"session_message"}))
 def test_given_rows_of_two_tenants_when_the_app_reads_then_it_sees_its_own_alone(
     app_db: Database, dispatcher_db: Database, everything_db: Database, table: str
 ) -> None:
@@ -182,13 +202,9 @@ def test_given_rows_of_two_tenants_when_the_app_reads_then_it_sees_its_own_alone
         held = claim(app_db, mailbox_id(everything_db, tenant=tenant), tenant)
         window = window_of(app_db, held)
         work(app_db, held, put(window, "Works at Netflix"), window=window)
-    if table == "model_call":
+    if table in _FILLED:
         with everything_db.engine.begin() as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO learning.model_call (tenant, id, extraction_id, store, purpose, subject, model_asked, prompt_name, "
-                "prompt_version, outcome, events, seconds) SELECT t, gen_random_uuid(), gen_random_uuid(), 's', 'p', 's', 'm', "
-                "'p', '1', 'ok', 1, 1 FROM unnest(ARRAY['acme', 'globex']) AS t"
-            )
+            connection.exec_driver_sql(f"{_FILLED[table]} FROM unnest(ARRAY['acme', 'globex']) AS t")
     for tenant, expected in (("acme", {"acme"}), ("globex", {"globex"}), ("third", set()), ("", set()), (None, set())):
         with app_db.transaction(tenant) as session:
             assert set(session.scalars(text(f"SELECT tenant FROM learning.{table}"))) == expected, tenant
@@ -240,9 +256,14 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         everything_db,
         "SELECT p.proname, p.prosecdef, array(SELECT r FROM unnest(ARRAY['learning_app', 'learning_dispatcher', 'learning_search', "
         "'public']) AS r WHERE has_function_privilege(r, p.oid, 'EXECUTE')) AS callers "
-        "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'learning'",
+        "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'learning' ORDER BY 1",
     )
-    assert found == [{"proname": "recall", "prosecdef": False, "callers": ["learning_app"]}]
+    by_app = {"prosecdef": False, "callers": ["learning_app"]}
+    assert found == [
+        {"proname": "recall", **by_app},
+        {"proname": "recall", **by_app},  # of revision 0001, for agents that were not upgraded yet
+        {"proname": "search", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
+    ]
 
 
 def test_given_the_schema_when_anybody_else_looks_then_it_is_closed(everything_db: Database) -> None:

@@ -104,6 +104,7 @@ def _request(**values: Any) -> RecallRequest:
         "user_id": "alice",
         "session_id": None,
         "stores": ("user_profile",),
+        "places": (("user_profile", "user/alice"),),
         "max_tokens": 1_000,
         "deadline": DEADLINE,
     }

@@ -11,7 +11,7 @@ from learning_schemas.event import ConversationCompleted
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
 from learning_stores.event_log import Incoming, accept
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
 from learning_workers.extraction import Extractor, Report
@@ -53,7 +53,7 @@ class Desk:
         client = ModelClient(catalogue.key, settings.model_deadline)
         heartbeat = Heartbeat(self.app_db)
         self._used += [client, heartbeat]
-        return Extractor(STORES[store], self.app_db, SpecCache(), catalogue, client, heartbeat, settings, "test")
+        return Extractor(installed()[store], self.app_db, SpecCache(), catalogue, client, heartbeat, settings, "test")
 
     def close(self) -> None:
         """End what the extractors used."""

@@ -67,7 +67,7 @@ def test_given_crashes_before_a_commit_when_it_succeeds_then_the_count_begins_an
 WORK_ONCE = """
 import sys
 from learning_stores.database import Database
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
 from learning_workers.extraction import Extractor
@@ -80,7 +80,7 @@ database = Database(settings.database())
 catalogue = load_catalogue(settings)
 client = ModelClient(catalogue.key, 30)
 extractor = Extractor(
-    STORES["user_profile"], database, SpecCache(), catalogue, client, Heartbeat(database), settings, "doomed"
+    installed()["user_profile"], database, SpecCache(), catalogue, client, Heartbeat(database), settings, "doomed"
 )
 extractor.work("default", int(sys.argv[1]))
 """

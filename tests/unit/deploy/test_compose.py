@@ -27,7 +27,7 @@ from flower.options import options as flower_options
 from flower.urls import handlers as flower_handlers
 from typer.core import TyperGroup
 
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 from learning_stores.roles import APP, DISPATCHER
 from learning_stores.settings import ServiceSettings
 
@@ -39,7 +39,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 OURS = {name for name, service in SERVICES.items() if "build" in service}
-STORE_WORKERS = {f"{store.replace('_', '-')}-worker": store for store in STORES}
+STORE_WORKERS = {f"{store.replace('_', '-')}-worker": store for store in installed()}
 WORKERS = {**STORE_WORKERS, "curator": "curator"}
 ONE_SHOT = {"migrate"}
 APP_MODULE = "learning_workers.app"
@@ -54,13 +54,14 @@ FOREIGN = {
 }
 # Which of our variables each service may hold: these, all of them, and no other.
 MODEL = {"OPENAI_API_KEY", "LEARNING_MODEL", "LEARNING_MODEL_API_KEY", "LEARNING_MODEL_BASE_URL"}
+STORES = {"LEARNING_STORES"}
 HELD = {
     "migrate": {"LEARNING_OWNER_DATABASE_URL", "LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL"},
-    "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+    "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"} | STORES,
     "beat": {"LEARNING_REDIS_URL"},
     "flower": {"LEARNING_REDIS_URL"},
     "curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
-    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL for worker in STORE_WORKERS},
+    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL | STORES for worker in STORE_WORKERS},
 }
 REFERENCE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<kind>:\?|:-)(?P<rest>[^}]*)\}")
 

@@ -116,6 +116,20 @@ def test_given_something_to_forget_when_its_id_is_in_sight_then_it_is_forgotten_
     assert asked("Forget that I hate jazz.", *ALL, system=shown) is None
 
 
+def test_given_something_to_forget_when_it_is_recalled_without_an_id_then_it_is_forgotten_by_its_words() -> None:
+    tools = {"forget_memory": {"type": "object", "properties": {"memory": TEXT}, "required": ["memory"]}}
+
+    def told(text: str) -> ToolCall | str | None:
+        turns = (Turn(role="system", text=BLOCK), Turn(role="user", text=text))
+        return act(Conversation(turns=turns, tools=tools))
+
+    assert told("Please forget that I live in Berlin.") == ToolCall(
+        name="forget_memory", arguments={"memory": "Lives in Berlin"}
+    )
+    assert told("Forget that I was born in Berlin.") is None
+    assert told("Forget that I hate jazz.") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import openai
 
+from learning_schemas.knowledge_patch import knowledge_patch_model
 from learning_schemas.patch import profile_patch_model, session_patch_model
 from learning_schemas.profile import UserProfile, json_schema_of
 from learning_schemas.spec import StoreSpec
@@ -107,3 +108,38 @@ def test_given_the_formats_of_entities_and_insights_when_asked_for_by_either_end
             ]
         else:
             assert [(one["title"], one["message"]) for one in patch["insights"]] == [("Announce new hires early", "m2")]
+
+
+def test_given_learned_knowledge_when_its_patch_is_asked_for_then_it_is_accepted_and_filled_with_own_fields_or_without(
+    client: openai.OpenAI, material: Any
+) -> None:
+    said = material(
+        [
+            {"id": "m1", "role": "user", "text": "Lesson learned: always pin dependencies when building images."},
+            {"id": "m2", "role": "assistant", "text": "And test the rollback before a deploy, as we know."},
+        ]
+    )
+    for schema in (None, json_schema_of(CustomerProfile)):
+        store = StoreSpec(scope="session", user_schema=schema)
+
+        patch: Any = client.responses.parse(
+            model="m", input=said, text_format=knowledge_patch_model(store)
+        ).output_parsed
+
+        (insight,) = patch.insights
+        assert (insight.learning, insight.message) == ("Always pin dependencies when building images", "m1")
+        assert (patch.confirm, patch.retract) == ([], [])
+        if schema is not None:
+            assert set(insight.fields.model_dump().values()) == {None}
+
+
+def test_given_a_session_with_fields_of_its_own_when_its_patch_is_asked_for_then_they_are_null(
+    client: openai.OpenAI, material: Any
+) -> None:
+    said = material([{"id": "m1", "role": "user", "text": "I want to paint the fence."}])
+    store = StoreSpec(scope="session", user_schema=json_schema_of(CustomerProfile))
+
+    patch: Any = client.responses.parse(model="m", input=said, text_format=session_patch_model(store)).output_parsed
+
+    assert patch.summary is not None
+    assert set(patch.fields.model_dump().values()) == {None}

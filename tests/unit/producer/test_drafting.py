@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from learning_machine import ConfigurationError, ConversationCompleted, InvalidEvent, LearningMachine, Message
-from learning_machine.drafting import draft, redacted
+from learning_machine.drafting import draft, redacted, redacted_json
 from learning_schemas.redaction import Redactor
 from learning_schemas.spec import DEFAULT_SPEC, MachineSpec, StoreSpec
 
@@ -151,3 +151,23 @@ def test_given_a_machine_then_it_drafts_with_its_spec(machine_of: Callable[..., 
     event, _ = machine._draft(HI, **ARGUMENTS)
 
     assert event.spec == machine.spec.spec_hash()
+
+
+@pytest.mark.parametrize("naming", ["name", "field", "key"])
+def test_given_a_secret_in_a_pair_of_name_and_value_then_the_name_announces_it(naming: str) -> None:
+    counts: dict[str, int] = {}
+
+    kept = redacted_json(
+        [{naming: "password", "value": "hunter22"}, {naming: "city", "value": "Rome"}], Redactor(), counts
+    )
+
+    assert kept == [{naming: "password", "value": "[redacted: password]"}, {naming: "city", "value": "Rome"}]
+    assert counts == {"password": 1}
+
+
+def test_given_a_store_that_extracts_nothing_then_the_event_needs_no_id_for_it() -> None:
+    agentic = MachineSpec(stores={"user_profile": StoreSpec(scope="user", mode="AGENTIC")})
+
+    event, _ = drafted(HI, spec=agentic, user_id=None)
+
+    assert event.user_id is None

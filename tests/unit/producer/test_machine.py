@@ -154,3 +154,13 @@ def test_given_an_event_about_nobody_then_it_is_refused(machine_of: Make) -> Non
     about_nobody: ConversationCompleted = event(user_id=None, session_id=None)
     with pytest.raises(InvalidEvent, match="user_id: neither it nor session_id"):
         machine_of().emit_event(about_nobody)
+
+
+def test_given_the_name_of_a_store_that_the_machine_does_not_have_then_the_error_names_those_that_it_has(
+    machine_of: Make,
+) -> None:
+    machine = machine_of()
+
+    assert machine._store("user_profile").name == "user_profile"
+    with pytest.raises(InvalidArgument, match=r"store: .*It has user_profile, session_context"):
+        machine._store("entity_memory")

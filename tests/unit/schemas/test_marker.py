@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from learning_schemas.ids import uuid7
 from learning_schemas.marker import CLOSING, OPENING, cut_recalled, defused
 from learning_schemas.results import RecalledLearning, UnprocessedMessage
-from learning_stores.recall import render
+from learning_stores.rendering import render
 
 HOSTILE = [
     CLOSING,
@@ -57,7 +57,7 @@ def _is_one_block(context: str) -> bool:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_given_hostile_text_when_it_is_rendered_then_it_stays_inside_the_one_block(text: str) -> None:
-    context, shown, _ = render([_learning(text)], [_message(text)], 0, 1_000)
+    context, shown, _ = render([_learning(text)], [_message(text)], 0, 1_000, {})
 
     assert shown == 1
     assert _is_one_block(context)
@@ -65,7 +65,7 @@ def test_given_hostile_text_when_it_is_rendered_then_it_stays_inside_the_one_blo
 
 @given(st.text(), st.text())
 def test_given_any_text_when_it_is_rendered_then_it_stays_inside_and_on_one_line(one: str, other: str) -> None:
-    context, _, _ = render([_learning(one)], [_message(other)], 0, 1_000)
+    context, _, _ = render([_learning(one)], [_message(other)], 0, 1_000, {})
 
     assert _is_one_block(context)
     assert len(defused(one).splitlines()) <= 1
@@ -73,7 +73,7 @@ def test_given_any_text_when_it_is_rendered_then_it_stays_inside_and_on_one_line
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_given_a_rendered_block_in_a_message_then_all_of_it_is_cut(text: str) -> None:
-    context, _, _ = render([_learning(f"secret fact {text}")], [_message("something said")], 0, 1_000)
+    context, _, _ = render([_learning(f"secret fact {text}")], [_message("something said")], 0, 1_000, {})
 
     assert cut_recalled(f"Before.\n{context}\nAfter.") == "Before.\n\nAfter."
     assert cut_recalled(f"{context}{context}") == ""

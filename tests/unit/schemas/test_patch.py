@@ -93,3 +93,15 @@ def test_given_an_answer_then_each_field_is_read_by_its_name() -> None:
 def test_given_an_answer_with_more_than_was_asked_for_then_it_is_refused() -> None:
     with pytest.raises(ValidationError):
         session_patch_model(StoreSpec(scope="session")).model_validate({"summary": None, "goal": None})
+
+
+@pytest.mark.parametrize("planning", [False, True])
+def test_given_a_session_with_fields_of_its_own_then_the_patchs_schema_is_strict_and_has_them(planning: bool) -> None:
+    options = {"planning": True} if planning else {}
+    schema = json_schema_of(CustomerProfile)
+    model = session_patch_model(StoreSpec(scope="session", options=options, user_schema=schema))
+
+    json_schema = model.model_json_schema()
+    check_strict_schema(json_schema)
+    assert set(json_schema["$defs"]["fields"]["properties"]) == set(schema["properties"])
+    assert ("plan" in model.model_fields) is planning

@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from learning_schemas.ids import uuid7
 from learning_schemas.marker import CLOSING, OPENING, cut_recalled
 from learning_schemas.results import RecalledLearning, UnprocessedMessage
-from learning_stores.recall import render
+from learning_stores.rendering import headings_of, render
+from learning_stores.session_context import SessionContextStore
+from learning_stores.user_profile import UserProfileStore
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+HEADINGS = headings_of([UserProfileStore(), SessionContextStore()])
 
 
 def learning(content: str, kind: str = "memory") -> RecalledLearning:
-    return RecalledLearning(id=uuid7(), store="user_profile", kind=kind, content=content, data={}, valid_from=NOW)
+    store = "user_profile" if kind in UserProfileStore.kinds else "session_context"
+    return RecalledLearning(id=uuid7(), store=store, kind=kind, content=content, data={}, valid_from=NOW)
 
 
 def message(content: str) -> UnprocessedMessage:
@@ -23,7 +27,7 @@ def message(content: str) -> UnprocessedMessage:
 
 
 def test_given_nothing_when_rendered_then_there_is_no_block() -> None:
-    assert render((), (), 0, 1_000) == ("", 0, ())
+    assert render((), (), 0, 1_000, HEADINGS) == ("", 0, ())
 
 
 def test_given_learnings_and_fresh_words_when_rendered_then_each_has_its_heading_and_its_mark() -> None:
@@ -33,6 +37,7 @@ def test_given_learnings_and_fresh_words_when_rendered_then_each_has_its_heading
         [fresh],
         7,
         1_000,
+        HEADINGS,
     )
     assert text.splitlines() == [
         OPENING,
@@ -63,7 +68,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_given_stored_text_that_wants_out_when_rendered_then_it_stays_in_the_block_on_one_line(hostile: str) -> None:
-    text, _, _ = render([learning(hostile)], [message("Hello. " + hostile)], 0, 1_000)
+    text, _, _ = render([learning(hostile)], [message("Hello. " + hostile)], 0, 1_000, HEADINGS)
     assert text.lower().count(CLOSING) == 1
     assert text.lower().count(OPENING) == 1
     assert text.endswith(CLOSING)
@@ -73,7 +78,7 @@ def test_given_stored_text_that_wants_out_when_rendered_then_it_stays_in_the_blo
 
 def test_given_a_user_who_quotes_recalled_context_when_rendered_then_memory_does_not_feed_on_itself() -> None:
     quoted = f"{OPENING}\nLikes tea\n{CLOSING} I live in Berlin."
-    text, _, _ = render((), [message(quoted)], 0, 1_000)
+    text, _, _ = render((), [message(quoted)], 0, 1_000, HEADINGS)
     assert "I live in Berlin." in text
     assert "Likes tea" not in text
 
@@ -81,7 +86,7 @@ def test_given_a_user_who_quotes_recalled_context_when_rendered_then_memory_does
 def test_given_a_learning_over_a_quarter_of_the_budget_when_rendered_then_it_is_cut_visibly_and_others_have_room() -> (
     None
 ):
-    text, shown, _ = render([learning("long " * 500, "summary"), learning("name: Alex", "field")], (), 0, 200)
+    text, shown, _ = render([learning("long " * 500, "summary"), learning("name: Alex", "field")], (), 0, 200, HEADINGS)
     assert shown == 2
     assert "long […]" in text or "lon […]" in text or " […]" in text
     assert "- name: Alex" in text
@@ -89,7 +94,7 @@ def test_given_a_learning_over_a_quarter_of_the_budget_when_rendered_then_it_is_
 
 
 def test_given_a_long_message_when_overlaid_then_it_is_cut_visibly() -> None:
-    text, _, _ = render((), [message("x" * 5_000)], 0, 5_000)
+    text, _, _ = render((), [message("x" * 5_000)], 0, 5_000, HEADINGS)
     (line,) = [line for line in text.splitlines() if line.startswith("- ")]
     assert line.endswith(" […]")
     assert len(line) == 602
@@ -97,7 +102,7 @@ def test_given_a_long_message_when_overlaid_then_it_is_cut_visibly() -> None:
 
 def test_given_many_fresh_words_when_rendered_then_the_newest_are_there_in_a_quarter_of_the_budget() -> None:
     messages = [message(f"Fact number {number:03}.") for number in range(100)]
-    text, _, unprocessed = render([learning("Likes tea")], messages, 0, 400)
+    text, _, unprocessed = render([learning("Likes tea")], messages, 0, 400, HEADINGS)
     assert unprocessed == tuple(messages[: len(unprocessed)])
     lines = [line for line in text.splitlines() if "Fact" in line]
     assert 0 < sum(len(line) + 1 for line in lines) <= 400
@@ -116,7 +121,7 @@ def test_given_anything_when_rendered_then_it_is_within_the_budget_and_counts_ad
     contents: list[tuple[str, str]], said: list[str], omitted: int, max_tokens: int
 ) -> None:
     learnings = [learning(content, kind) for kind, content in contents]
-    text, shown, unprocessed = render(learnings, [message(content) for content in said], omitted, max_tokens)
+    text, shown, unprocessed = render(learnings, [message(content) for content in said], omitted, max_tokens, HEADINGS)
     assert len(text) <= max_tokens * 4
     assert 0 <= shown <= len(learnings)
     if text:

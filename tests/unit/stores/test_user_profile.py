@@ -10,7 +10,7 @@ from learning_schemas.errors import ConfigurationError
 from learning_schemas.ids import uuid7
 from learning_schemas.patch import MAX_OPERATIONS
 from learning_schemas.spec import StoreSpec
-from learning_stores.operations import MAX_CONTENT, Learning, Operations, Put, Retire
+from learning_stores.operations import MAX_CONTENT, LiveLearning, Operations, Put, Retire
 from learning_stores.user_profile import UserProfileStore
 from learning_stores.window import Window, WindowDelivery, WindowMessage
 
@@ -53,14 +53,14 @@ def _window() -> Window:
     return Window(user_id="alice", spec_hash="x", deliveries=(delivery,), messages=messages, more=False)
 
 
-def _known() -> dict[str, Learning]:
-    def known(kind: str, content: str) -> Learning:
-        return Learning(id=uuid7(), kind=kind, content=content, content_key=content, data={}, valid_from=NOW)
+def _known() -> dict[str, LiveLearning]:
+    def known(kind: str, content: str) -> LiveLearning:
+        return LiveLearning(id=uuid7(), kind=kind, content=content, content_key=content, data={}, valid_from=NOW)
 
     return {"k1": known("memory", "Eats meat"), "k2": known("field", "name: Al")}
 
 
-def _operations(known: dict[str, Learning] | None = None, **patch: Any) -> Operations:
+def _operations(known: dict[str, LiveLearning] | None = None, **patch: Any) -> Operations:
     spec = StoreSpec(scope="user", user_schema=SCHEMA)
     fields = dict.fromkeys(SCHEMA["properties"]) | patch.pop("fields", {})  # type: ignore[call-overload]  # the schema is JSON
     values = {"fields": fields, "add": [], "update": [], "retract": [], **patch}

@@ -1,15 +1,20 @@
 """Values by users' schemas: nothing hangs, fetches or imports, and an unusable schema is told apart from a bad value."""
 
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.ids import uuid7
+from learning_schemas.profile import UserProfile, json_schema_of
 from learning_schemas.spec import StoreSpec
 from learning_stores import user_values
+from learning_stores.operations import LiveLearning
 from learning_stores.user_profile import UserProfileStore
-from learning_stores.user_values import check_usable, checked_value
+from learning_stores.user_values import check_usable, checked_value, lost_fields, refused_value, told, typed_value
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +94,95 @@ def test_given_an_import_that_is_allowed_then_its_class_checks_and_a_field_that_
         checked_value("name", 5, {}, path)
     with pytest.raises(ConfigurationError, match="has no field 'code'"):
         checked_value("code", "x", {}, path)
+
+
+def _row(kind: str, content_key: str, **data: Any) -> LiveLearning:
+    return LiveLearning(
+        id=uuid7(),
+        kind=kind,
+        content="as it was said",
+        content_key=content_key,
+        data=data,
+        valid_from=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+
+
+def test_given_fields_that_the_schema_lost_then_they_are_named_and_their_rows_are_as_they_were() -> None:
+    rows = [
+        _row("field", "tier", name="tier", value="pro"),
+        _row("field", "code", name="code", value="A"),
+        _row("field", "age", name="age", value=42),
+        _row("memory", "name"),
+        _row("insight", "key", title="Pin", fields={"severity": "high", "code": "B"}),
+        _row("insight", "key2", title="Pin"),
+    ]
+
+    assert lost_fields(rows, _spec({"type": "string"})) == ["age", "severity", "tier"]
+    assert rows[0].data == {"name": "tier", "value": "pro"}
+
+
+def test_given_no_schema_of_ones_own_then_the_profiles_default_fields_are_not_lost_and_a_sessions_are() -> None:
+    rows = [_row("field", "name", name="name", value="Alex")]
+
+    assert lost_fields(rows, StoreSpec(scope="user")) == []
+    assert lost_fields(rows, StoreSpec(scope="session")) == ["name"]
+    assert lost_fields([], StoreSpec(scope="session")) == []
+
+
+def test_given_a_map_in_strict_form_when_typed_then_it_is_a_map_without_what_postgres_does_not_take() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "integer"}}
+
+    assert typed_value("code", [{"name": "a\x00", "value": 1}], schema, None) == {"a": 1}
+    assert typed_value("code", {"a": 1}, schema, None) == {"a": 1}
+    with pytest.raises(ValueError, match="code: type"):
+        typed_value("code", {"a": "one"}, schema, None)
+
+
+def test_given_the_agents_own_spec_then_the_class_that_it_names_is_imported_and_another_process_refuses_it() -> None:
+    field, path = {"type": "string"}, "learning_schemas.profile:UserProfile"
+
+    assert checked_value("name", "Alex", field, path, own=True) == "Alex"
+    with pytest.raises(ConfigurationError):
+        checked_value("name", "Alex", field, path)
+
+
+def test_given_an_install_without_the_validator_then_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'learning-machine\[worker\]'"):
+        checked_value("code", 1, {"type": "integer"}, None)
+
+
+@pytest.mark.parametrize("field", json_schema_of(UserProfile)["properties"].values())
+def test_given_an_install_without_the_validator_then_the_default_fields_are_checked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, field: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+
+    assert checked_value("name", "Alex", field, None) == "Alex"
+    with pytest.raises(ValueError, match="name: type"):
+        checked_value("name", 1, field, None)
+
+
+def test_given_a_refused_value_then_it_is_said_what_the_field_takes_or_what_is_wrong_with_the_schema() -> None:
+    field = {"type": "integer", "minimum": 1, "description": "How many"}
+
+    assert refused_value("seats", field, ValueError("seats: minimum")) == (
+        'seats takes another value, one of the form {"type":"integer","minimum":1}.'
+    )
+    assert "no schema" in refused_value("seats", field, ConfigurationError("user_schema", "is no schema", "Mend it"))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x", "x"),
+        (True, "yes"),
+        (False, "no"),
+        (1.5, "1.5"),
+        (["a", 2], "a, 2"),
+        ({"a": [1, 2], "b": False}, "a: 1, 2; b: no"),
+    ],
+)
+def test_given_a_value_then_it_is_told_in_words(value: Any, words: str) -> None:
+    assert told(value) == words

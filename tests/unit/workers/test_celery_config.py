@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from learning_stores.registry import STORES
+from learning_stores.registry import installed
 
 SHOW = """
 import json
@@ -46,14 +47,35 @@ def test_given_the_app_when_its_settings_are_read_then_nudges_are_json_without_r
     assert conf["ignore_result"] is True
     assert conf["accept"] == ["json"]
     assert conf["serializer"] == "json"
-    assert conf["queues"] == [*(f"learning.{store}" for store in STORES), "learning.curator"]
+    assert conf["queues"] == [*(f"learning.{store}" for store in installed()), "learning.curator"]
     assert conf["missing"] is False
     assert not conf["late"]
     assert not conf["lost"]
     assert conf["prefetch"] == 1
     assert conf["events"] is True
-    assert conf["tasks"] == sorted([*(f"learning.{store}.extract" for store in STORES), "learning.curator.reconcile"])
+    assert conf["tasks"] == sorted(
+        [*(f"learning.{store}.extract" for store in installed()), "learning.curator.reconcile"]
+    )
     assert all(task in conf["tasks"] and queue in conf["queues"] for task, queue in conf["beat"].values())
+
+
+def test_given_a_store_of_ones_own_when_the_app_is_imported_then_it_has_a_queue_and_a_task() -> None:
+    cookbook = Path(__file__).parents[3] / "cookbook" / "08_advanced"
+    shown = run(
+        SHOW,
+        LEARNING_REDIS_URL="redis://127.0.0.1:1/0",
+        LEARNING_STORES="decision_log:DecisionLogStore",
+        PYTHONPATH=os.fspath(cookbook),
+    )
+
+    assert shown.returncode == 0, shown.stderr
+    conf = json.loads(shown.stdout)
+    assert conf["queues"] == [
+        *(f"learning.{store}" for store in installed()),
+        "learning.decision_log",
+        "learning.curator",
+    ]
+    assert "learning.decision_log.extract" in conf["tasks"]
 
 
 def test_given_no_address_when_the_app_is_imported_then_it_can_be_and_only_its_use_says_what_is_missing() -> None:

@@ -55,6 +55,7 @@ def question(scripted: ScriptedModel, api: Literal["responses", "chat"] = "respo
         model=Model(name="offline-rules-1", api=api, **given),
         instructions="Answer.",
         data=f"<known>\n</known>\n<transcript>\n</transcript>\n{SECRET}",
+        name="user_profile_patch",
         patch_model=profile_patch_model(StoreSpec(scope="user")),
     )
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from learning_ops.offline.transcript import read_transcript
 from learning_schemas.spec import StoreSpec
-from learning_stores.operations import Learning
-from learning_stores.registry import STORES
+from learning_stores.operations import LiveLearning
+from learning_stores.registry import installed
 from learning_stores.window import Window, WindowDelivery, WindowMessage
 from learning_workers.models import Model
 from learning_workers.question import MAX_KNOWN_CHARACTERS, label_known, make_question
@@ -39,12 +39,16 @@ def window(*messages: WindowMessage) -> Window:
     return Window(user_id="alice", spec_hash="0" * 64, deliveries=(delivery,), messages=messages, more=False)
 
 
-def learning(content: str, kind: str = "memory", **data: Any) -> Learning:
-    return Learning(id=uuid4(), kind=kind, content=content, content_key=content, data=data, valid_from=NOW)
+def learning(content: str, kind: str = "memory", **data: Any) -> LiveLearning:
+    return LiveLearning(id=uuid4(), kind=kind, content=content, content_key=content, data=data, valid_from=NOW)
 
 
-def ask(*messages: WindowMessage, known: list[Learning] | None = None, spec: StoreSpec = USER, **options: Any) -> Any:
-    return make_question(STORES["user_profile"], spec, MODEL, label_known(known or []), window(*messages), **options)
+def ask(
+    *messages: WindowMessage, known: list[LiveLearning] | None = None, spec: StoreSpec = USER, **options: Any
+) -> Any:
+    return make_question(
+        installed()["user_profile"], spec, MODEL, label_known(known or []), window(*messages), **options
+    )
 
 
 def test_given_two_calls_with_other_data_when_asked_then_the_instructions_are_the_same_bytes() -> None:
@@ -63,7 +67,8 @@ def test_given_a_stores_options_when_asked_then_the_instructions_depend_on_the_s
 ) -> None:
     spec = StoreSpec(scope="session", options=options, instructions="Mind the weather.")
     asked = {
-        make_question(STORES[store], spec, MODEL, {}, window(message(text)), None).instructions for text in ("a", "b")
+        make_question(installed()[store], spec, MODEL, {}, window(message(text)), None).instructions
+        for text in ("a", "b")
     }
 
     [instructions] = asked

@@ -1,0 +1,123 @@
+"""Entities: names resolved to rows inside the transaction that writes, so that two sessions that meet one at once make one.
+
+A name means the entity of that name and type; else the only one of that type that has it as an alias; else a new one. Names
+that are merely alike stay apart, and so do two things of one name and different types: only evidence makes an alias.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.ids import uuid7
+from learning_schemas.scope import GLOBAL_NAMESPACE
+from learning_stores.grounding import content_key
+from learning_stores.operations import EntityName, Operation, Put
+from learning_stores.place import Place
+
+_NAMED = text("""
+    SELECT e.id, e.type, e.name_key
+    FROM learning.entity e
+    JOIN unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
+      ON e.type = wanted.type AND e.name_key = wanted.name
+    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NOT DISTINCT FROM cast(:user_id AS text)
+      AND e.merged_into IS NULL
+""")
+
+_BY_ALIAS = text("""
+    SELECT DISTINCT l.content_key AS key, e.id, e.type
+    FROM learning.learning l
+    JOIN learning.entity e ON e.tenant = l.tenant AND e.id = l.about
+    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.kind = 'alias' AND l.status = 'active'
+      AND l.content_key = ANY (:keys) AND e.merged_into IS NULL
+""")
+
+# Whoever comes second waits for the first here, and then finds the row by the query above.
+_ADD = text("""
+    INSERT INTO learning.entity (tenant, id, namespace, user_id, type, name, name_key)
+    VALUES (:tenant, :id, :namespace, :user_id, :type, :name, :name_key)
+    ON CONFLICT DO NOTHING
+""")
+
+# Against a merge, which takes them FOR UPDATE.
+_LOCK = text("SELECT id FROM learning.entity WHERE tenant = :tenant AND id = ANY (:ids) ORDER BY id FOR SHARE")
+
+Resolved = Mapping[EntityName, UUID]
+
+
+def names_in(operations: Iterable[Operation]) -> list[EntityName]:
+    """The entities that operations name, each once, in key order."""
+    found = {
+        name.key: name
+        for operation in operations
+        if isinstance(operation, Put)
+        for name in (operation.about, operation.target)
+        if name is not None
+    }
+    return [found[key] for key in sorted(found)]
+
+
+def resolve(session: Session, place: Place, operations: Sequence[Operation]) -> Resolved:
+    """The entity of each name in these operations, made where there is none, and locked."""
+    names = names_in(operations)
+    if not names:
+        return {}
+    found = _find(session, place, names)
+    own = _own_aliases(operations)
+    missing = [name for name in names if name.key not in found and own.get(name.key, name.key) == name.key]
+    if missing:
+        session.execute(_ADD, [{**_owner(place), "id": uuid7(), **_columns(name)} for name in missing])
+        found |= _find(session, place, missing)
+    # A name that this very patch gives as an alias of another.
+    found |= {key: found[of] for key, of in own.items() if key not in found and of in found}
+    session.execute(_LOCK, {"tenant": place.tenant, "ids": sorted(set(found.values()))}).all()
+    return {
+        name: found[name.key]
+        for operation in operations
+        if isinstance(operation, Put)
+        for name in (operation.about, operation.target)
+        if name is not None
+    }
+
+
+def _owner(place: Place) -> dict[str, str | None]:
+    user_id, _ = place.owner
+    return {"tenant": place.tenant, "namespace": place.namespace or GLOBAL_NAMESPACE, "user_id": user_id}
+
+
+def _columns(name: EntityName) -> dict[str, str]:
+    type_key, name_key = name.key
+    return {"type": type_key, "name": " ".join(name.name.split()), "name_key": name_key}
+
+
+def _find(session: Session, place: Place, names: Sequence[EntityName]) -> dict[tuple[str, str], UUID]:
+    """Those that are there: by their own name, else by an alias that only one of their type has."""
+    wanted = {**_owner(place), "types": [name.key[0] for name in names], "names": [name.key[1] for name in names]}
+    found = {(row.type, row.name_key): row.id for row in session.execute(_NAMED, wanted)}
+    by_key: dict[str, list[EntityName]] = {}
+    for name in names:
+        if name.key not in found:
+            by_key.setdefault(content_key(name.name), []).append(name)
+    if by_key:
+        meant: dict[tuple[str, str], set[UUID]] = {}
+        rows = session.execute(
+            _BY_ALIAS, {"tenant": place.tenant, "store": place.store, "scope": place.scope, "keys": list(by_key)}
+        )
+        for row in rows:
+            for name in by_key[row.key]:
+                if name.key[0] == row.type:
+                    meant.setdefault(name.key, set()).add(row.id)
+        found |= {key: next(iter(ids)) for key, ids in meant.items() if len(ids) == 1}
+    return found
+
+
+def _own_aliases(operations: Iterable[Operation]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Names that these operations give as aliases: alias to the entity's key, of one type. A name of its own is none."""
+    aliases: dict[tuple[str, str], tuple[str, str]] = {}
+    for operation in operations:
+        if isinstance(operation, Put) and operation.kind == "alias" and operation.about is not None:
+            alias = EntityName(operation.content, operation.about.type).key
+            if alias != operation.about.key:
+                aliases[alias] = operation.about.key
+    return {alias: of for alias, of in aliases.items() if of not in aliases}

@@ -1,0 +1,335 @@
+"""The rows of learnings and evidence, as applying operations reads and writes them: statements, each with what it is for.
+
+A learning's content and validity are never changed in place. A proposal's `live_from` is provisional: approval sets it to the
+moment of approval, and one that ends undecided or rejected was never live (`live_from` = `retired_at`).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.ids import uuid7
+from learning_stores.operations import Citation, LiveLearning, Provenance, Put
+from learning_stores.place import Place
+
+
+class Raced(Exception):
+    """Somebody else added an equal row after the locks were taken: roll back and run the same patch again."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What two rows must share to be of one statement, within a place."""
+
+    kind: str
+    about: UUID | None
+    content_key: str
+
+
+def key_of(learning: LiveLearning) -> Key:
+    """A row's key."""
+    return Key(learning.kind, learning.about, learning.content_key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class New:
+    """A statement on its way to becoming a row."""
+
+    operation: Put
+    key: Key
+    target: UUID | None
+    confidence: float
+    said_at: datetime
+    now: datetime
+
+    def as_learning(self, learning_id: UUID, origin: str, status: str) -> LiveLearning:
+        """The row, as it is read back."""
+        return LiveLearning(
+            id=learning_id,
+            kind=self.key.kind,
+            content=self.operation.content,
+            content_key=self.key.content_key,
+            data=self.operation.data,
+            valid_from=self.said_at,
+            origin=origin,
+            status=status,
+            about=self.key.about,
+            target=self.target,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """The last retirement of a statement that is not live: until when it was so, and whether a person ended it."""
+
+    valid_to: datetime
+    by_person: bool
+
+
+# By key, in two halves: `about IS NOT DISTINCT FROM` would use no index.
+_FIND = text("""
+    SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
+    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about = w.about
+    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
+    UNION
+    SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
+    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about IS NULL AND w.about IS NULL
+    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
+""")
+
+# Locked by id, after the entities: the order that every writer keeps. What came in between is found by its unique key.
+_LOCK = text("""
+    SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target
+    FROM learning.learning l
+    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired' AND l.id = ANY (:ids)
+    ORDER BY l.id FOR UPDATE
+""")
+
+
+def lock(session: Session, place: Place, ids: Collection[UUID], keys: Collection[Key]) -> list[LiveLearning]:
+    """The live and proposed rows of these ids and keys, locked."""
+    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope}
+    wanted = set(ids)
+    if keys:
+        wanted |= set(session.scalars(_FIND, {**where, **_arrays(keys)}))
+    if not wanted:
+        return []
+    return [LiveLearning(**row._mapping) for row in session.execute(_LOCK, {**where, "ids": sorted(wanted)})]
+
+
+def _arrays(keys: Collection[Key]) -> dict[str, list[Any]]:
+    distinct = list(dict.fromkeys(keys))
+    return {
+        "kinds": [key.kind for key in distinct],
+        "keys": [key.content_key for key in distinct],
+        "abouts": [key.about for key in distinct],
+    }
+
+
+# The last one of each key that ended because of what was said or decided; not one that was undone, pruned or forgotten.
+_GONE = text("""
+    SELECT DISTINCT ON (l.kind, l.about, l.content_key) l.kind, l.about, l.content_key, l.valid_to,
+           EXISTS (SELECT FROM learning.change c
+                   WHERE c.tenant = l.tenant AND c.id = l.retired_by AND c.origin = 'human') AS by_person
+    FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
+    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key
+     AND (l.about = w.about OR (l.about IS NULL AND w.about IS NULL))
+    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status = 'retired' AND l.valid_to IS NOT NULL
+      AND (l.live_from < l.retired_at OR l.retired_reason = 'rejected')
+      AND l.retired_reason IN ('superseded', 'retracted', 'corrected', 'retracted by a person', 'rejected')
+    ORDER BY l.kind, l.about, l.content_key, l.valid_to DESC
+""")
+
+
+def gone(session: Session, place: Place, keys: Collection[Key]) -> dict[Key, Gone]:
+    """How these statements ended, of those that once were live or were rejected."""
+    if not keys:
+        return {}
+    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope}
+    return {
+        Key(row.kind, row.about, row.content_key): Gone(valid_to=row.valid_to, by_person=row.by_person)
+        for row in session.execute(_GONE, {**where, **_arrays(keys)})
+    }
+
+
+# Who took the place of a row that is no longer live, however many steps on; never beyond the place.
+_SUCCESSOR = text("""
+    WITH RECURSIVE chain AS (
+        SELECT replaced_by FROM learning.learning
+        WHERE tenant = :tenant AND id = :id AND store = :store AND scope = :scope
+        UNION
+        SELECT l.replaced_by FROM learning.learning l JOIN chain c ON l.tenant = :tenant AND l.id = c.replaced_by
+    )
+    SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target
+    FROM chain c JOIN learning.learning l ON l.tenant = :tenant AND l.id = c.replaced_by
+    WHERE l.status = 'active' AND l.store = :store AND l.scope = :scope
+    FOR UPDATE OF l
+""")
+
+
+def successor(session: Session, place: Place, learning_id: UUID) -> LiveLearning | None:
+    """The live row at the end of the chain of replacements, locked."""
+    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope, "id": learning_id}
+    row = session.execute(_SUCCESSOR, where).first()
+    return None if row is None else LiveLearning(**row._mapping)
+
+
+_INSERT = text("""
+    INSERT INTO learning.learning (tenant, id, store, kind, scope, user_id, session_id, namespace, agent_id, team_id, about, target,
+        content, content_key, data, status, confidence, valid_from, valid_to, live_from, retired_at, retired_reason, retired_by,
+        replaced_by, replaces, awaits, origin, made_by)
+    VALUES (:tenant, :id, :store, :kind, :scope, :user_id, :session_id, :namespace, :agent_id, :team_id, :about, :target,
+        :content, :content_key, cast(:data AS jsonb), :status, :confidence, :valid_from, :valid_to, :now, :retired_at,
+        :retired_reason, :retired_by, :replaced_by, :replaces, :awaits, :origin, :made_by)
+    ON CONFLICT (tenant, store, kind, scope, about, content_key, status) WHERE status <> 'retired' DO NOTHING
+""")
+
+
+def insert(
+    session: Session,
+    source: Provenance,
+    new: New,
+    learning_id: UUID,
+    *,
+    awaits: str | None = None,
+    replaces: UUID | None = None,
+    valid_to: datetime | None = None,
+    replaced_by: UUID | None = None,
+) -> None:
+    """Add a row: live, proposed (`awaits`), or history (`valid_to`), which is retired as it is made. Raises `Raced`."""
+    place = source.place
+    user_id, session_id = place.owner
+    status = "retired" if valid_to is not None else "proposed" if awaits is not None else "active"
+    written: Any = session.execute(
+        _INSERT,
+        {
+            "tenant": place.tenant,
+            "id": learning_id,
+            "store": place.store,
+            "kind": new.key.kind,
+            "scope": place.scope,
+            "user_id": user_id,
+            "session_id": session_id,
+            "namespace": place.namespace,
+            "agent_id": place.agent_id,
+            "team_id": place.team_id,
+            "about": new.key.about,
+            "target": new.target,
+            "content": new.operation.content,
+            "content_key": new.key.content_key,
+            "data": to_json(new.operation.data).decode(),
+            "status": status,
+            "confidence": new.confidence,
+            "valid_from": new.said_at,
+            "valid_to": None if valid_to is None else max(valid_to, new.said_at),
+            "now": new.now,
+            "retired_at": new.now if status == "retired" else None,
+            "retired_reason": "late" if status == "retired" else None,
+            "retired_by": source.made_by if status == "retired" else None,
+            "replaced_by": replaced_by,
+            "replaces": replaces,
+            "awaits": awaits,
+            "origin": source.origin,
+            "made_by": source.made_by,
+        },
+    )
+    if written.rowcount == 0:
+        raise Raced(new.key.kind)
+
+
+_RETIRE = text("""
+    UPDATE learning.learning SET status = 'retired', retired_at = greatest(:now, live_from), retired_reason = :reason,
+        retired_by = :by, replaced_by = :replaced_by, valid_to = greatest(:valid_to, valid_from), awaits = NULL,
+        live_from = CASE WHEN status = 'proposed' THEN greatest(:now, live_from) ELSE live_from END
+    WHERE tenant = :tenant AND id = :id AND status <> 'retired'
+""")
+
+
+def retire(
+    session: Session,
+    source: Provenance,
+    learning: LiveLearning,
+    reason: str,
+    now: datetime,
+    said_at: datetime,
+    replaced_by: UUID | None,
+) -> None:
+    """End a live row, or a proposal, which then never was live."""
+    session.execute(
+        _RETIRE,
+        {
+            "tenant": source.place.tenant,
+            "id": learning.id,
+            "now": now,
+            "reason": reason,
+            "by": source.made_by,
+            "replaced_by": replaced_by,
+            "valid_to": said_at,
+        },
+    )
+
+
+_ACTIVATE = text("""
+    UPDATE learning.learning SET status = 'active', awaits = NULL, live_from = greatest(:now, live_from), decided_at = :now
+    WHERE tenant = :tenant AND id = :id AND status = 'proposed'
+""")
+
+
+def activate(session: Session, tenant: str, learning_id: UUID, now: datetime) -> None:
+    """Make a proposal live that enough users stand behind."""
+    session.execute(_ACTIVATE, {"tenant": tenant, "id": learning_id, "now": now})
+
+
+_CITE = text("""
+    INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
+                                   occurred_at)
+    VALUES (:tenant, :id, :learning_id, :origin, :extraction_id, :event_id, :message, :quote, :user_id, :subject, :occurred_at)
+    ON CONFLICT DO NOTHING
+""")
+
+
+def cite(session: Session, source: Provenance, learning_id: UUID, citations: Sequence[Citation]) -> None:
+    """Add evidence; what is there already stays once."""
+    session.execute(
+        _CITE,
+        [
+            {
+                "tenant": source.place.tenant,
+                "id": uuid7(),
+                "learning_id": learning_id,
+                "origin": source.origin,
+                "extraction_id": source.made_by,
+                "event_id": citation.event_id,
+                "message": citation.message,
+                "quote": citation.quote,
+                "user_id": citation.user_id,
+                "subject": source.place.subject,
+                "occurred_at": citation.occurred_at,
+            }
+            for citation in citations
+        ],
+    )
+
+
+_COPY = text("""
+    INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
+                                   occurred_at, added_at)
+    SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
+           added_at
+    FROM learning.evidence WHERE tenant = :tenant AND learning_id = :of AND withdrawn_at IS NULL
+    ON CONFLICT DO NOTHING
+""")
+
+
+def copy_evidence(session: Session, source: Provenance, of: UUID, onto: UUID) -> None:
+    """Give a row the evidence of another, which keeps its own."""
+    session.execute(_COPY, {"tenant": source.place.tenant, "of": of, "onto": onto})
+
+
+_USERS = text("""
+    SELECT count(DISTINCT subject) FROM learning.evidence
+    WHERE tenant = :tenant AND learning_id = :id AND withdrawn_at IS NULL AND subject LIKE 'user/%'
+""")
+
+
+def supporting_users(session: Session, tenant: str, learning_id: UUID) -> int:
+    """In how many distinct users' conversations it was said."""
+    return int(session.scalar(_USERS, {"tenant": tenant, "id": learning_id}) or 0)
+
+
+_OTHERS = text("""
+    SELECT EXISTS (
+        SELECT FROM learning.evidence
+        WHERE tenant = :tenant AND learning_id = :id AND withdrawn_at IS NULL AND subject IS DISTINCT FROM cast(:subject AS text))
+""")
+
+
+def supported_by_others(session: Session, tenant: str, learning_id: UUID, subject: str | None) -> bool:
+    """Whether somebody else's conversation, or a person's approval, stands behind it too."""
+    return bool(session.scalar(_OTHERS, {"tenant": tenant, "id": learning_id, "subject": subject}))

@@ -1,0 +1,94 @@
+-- Everything an agent's turn needs from memory, in one call, of stores that lie in different scopes: p_places_stores and
+-- p_places_scopes name them, position by position; p_stores, p_user_scope and p_session_scope say whose pending work counts.
+-- The tenant is set for this transaction only, and every table read is under its row-level security. The function of revision
+-- 0001 stays for agents that were not upgraded yet. Returns one JSON object:
+--   learnings    live rows in stable order (session context, profile fields, what else is known of the user, then what is
+--                shared; last learned first), as many as fit into p_characters; of a namespace the newest 1,000 are looked at
+--   omitted      how many of these did not fit
+--   waiting      what the user said in events of this user or session that are not extracted yet, newest first: at most 50
+--                messages, each cut at 8,000 characters, of the newest events that together hold a MiB (of one at least)
+--   known        those of p_own (ids of events that the caller emitted) that have reached the event log
+--   pending      how many events wait
+--   processed_through   everything accepted before this moment is extracted
+--   models       the models that these learnings came from
+CREATE FUNCTION learning.recall(
+    p_tenant text, p_user_scope text, p_session_scope text, p_subject text, p_stores text[], p_places_stores text[],
+    p_places_scopes text[], p_characters integer, p_own uuid[]
+) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    IF coalesce(p_tenant, '') = '' THEN
+        RAISE EXCEPTION 'recall needs a tenant';
+    END IF;
+    PERFORM set_config('learning.tenant', p_tenant, true);
+    RETURN (
+        WITH live AS (
+            SELECT l.*
+            FROM unnest(p_places_stores, p_places_scopes) AS place (store, scope)
+            CROSS JOIN LATERAL (
+                SELECT l.id, l.store, l.kind, l.content, l.data, l.valid_from, l.live_from, l.made_by, l.about, l.namespace
+                FROM learning.learning l
+                WHERE l.tenant = p_tenant AND l.status = 'active' AND l.kind <> 'alias'
+                  AND l.scope = place.scope AND l.store = place.store
+                ORDER BY l.live_from DESC, l.id DESC
+                LIMIT CASE WHEN place.scope LIKE 'namespace/%' THEN 1000 END) AS l
+        ),
+        ranked AS (
+            SELECT l.*, e.name AS entity, e.type AS entity_type, row_number() OVER shown AS place,
+                   -- As rendered: one takes a quarter at most, and a line's own three characters.
+                   sum(least(length(l.content) + coalesce(length(e.name) + length(e.type) + 5, 0), p_characters / 4) + 3)
+                       OVER (shown ROWS UNBOUNDED PRECEDING) AS characters
+            FROM live l
+            LEFT JOIN learning.entity e ON e.tenant = p_tenant AND e.id = l.about
+            WINDOW shown AS (
+                ORDER BY CASE l.kind WHEN 'goal' THEN 0 WHEN 'plan' THEN 1 WHEN 'progress' THEN 2 WHEN 'summary' THEN 3
+                                     WHEN 'field' THEN 4 ELSE CASE WHEN l.namespace IS NULL THEN 5 ELSE 6 END END,
+                         l.live_from DESC, l.id DESC)
+        ),
+        chosen AS (
+            SELECT * FROM ranked WHERE characters <= p_characters OR place = 1
+        ),
+        waiting AS (
+            SELECT d.event_id FROM learning.delivery d
+            WHERE d.tenant = p_tenant AND d.state = 'pending' AND d.store = ANY (p_stores)
+              AND d.scope IN (p_user_scope, p_session_scope)
+            UNION
+            SELECT e.id FROM learning.conversation_event e
+            WHERE e.tenant = p_tenant AND e.subject = p_subject AND e.accepted_no IS NULL
+        )
+        SELECT json_build_object(
+            'learnings', coalesce((
+                SELECT json_agg(json_build_object('id', id, 'store', store, 'kind', kind, 'content', content, 'data', data,
+                                                  'valid_from', valid_from, 'namespace', namespace, 'about', entity,
+                                                  'about_type', entity_type) ORDER BY place)
+                FROM chosen), '[]'),
+            'omitted', (SELECT count(*) FROM ranked) - (SELECT count(*) FROM chosen),
+            'waiting', coalesce((
+                SELECT json_agg(json_build_object('id', e.id, 'session_id', e.session_id, 'occurred_at', e.occurred_at,
+                                                  'said', left(e.message ->> 'content', 8000)) ORDER BY e.place, e.message_no DESC)
+                FROM (
+                    SELECT n.id, n.session_id, n.occurred_at, n.place, m.message, m.message_no
+                    FROM (
+                        SELECT v.id, v.session_id, v.occurred_at, v.messages, v.shown_before, row_number() OVER newest AS place,
+                               sum(v.body_bytes) OVER (newest ROWS UNBOUNDED PRECEDING) AS bytes
+                        FROM waiting w
+                        JOIN learning.conversation_event v ON v.tenant = p_tenant AND v.id = w.event_id
+                        WINDOW newest AS (ORDER BY v.accepted_no DESC NULLS FIRST, v.id DESC)) AS n
+                    CROSS JOIN LATERAL jsonb_array_elements(n.messages) WITH ORDINALITY AS m (message, message_no)
+                    WHERE n.place <= 50 AND (n.bytes <= 1048576 OR n.place = 1)
+                      AND m.message_no > n.shown_before AND m.message ->> 'role' = 'user'
+                    ORDER BY n.place, m.message_no DESC
+                    LIMIT 50) AS e), '[]'),
+            'known', coalesce((
+                SELECT json_agg(v.id) FROM learning.conversation_event v
+                WHERE v.tenant = p_tenant AND v.id = ANY (p_own)), '[]'),
+            'pending', (SELECT count(*) FROM waiting),
+            'processed_through', coalesce((
+                SELECT min(v.accepted_at) FROM waiting w
+                JOIN learning.conversation_event v ON v.tenant = p_tenant AND v.id = w.event_id), clock_timestamp()),
+            'models', coalesce((
+                SELECT json_agg(DISTINCT x.model) FROM learning.extraction x
+                WHERE x.tenant = p_tenant AND x.id IN (SELECT made_by FROM chosen)), '[]'))
+    );
+END $$;
+REVOKE ALL ON FUNCTION learning.recall(text, text, text, text, text[], text[], text[], integer, uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION learning.recall(text, text, text, text, text[], text[], text[], integer, uuid[]) TO learning_app;

@@ -1,0 +1,88 @@
+"""Promotion: an insight becomes known in a wider namespace, by a person's word and with all that it stands on."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from learning_schemas.errors import InvalidArgument
+from learning_schemas.results import Learning
+from learning_schemas.scope import GLOBAL_NAMESPACE, USER_NAMESPACE, namespace_scope
+from learning_stores.admission import AT_ONCE
+from learning_stores.attempts import attempted
+from learning_stores.correction import hold, holder
+from learning_stores.insight import KIND
+from learning_stores.library import Kept, get, kept
+from learning_stores.operations import Put
+from learning_stores.place import Place
+from learning_stores.writing import write
+
+# What a learning stands on that another does not stand on yet: an insight may be promoted again, when it has gained evidence.
+_STAND_ON = text("""
+    INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
+                                   occurred_at, added_at)
+    SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
+           added_at
+    FROM learning.evidence v
+    WHERE v.tenant = :tenant AND v.learning_id = :of AND v.withdrawn_at IS NULL AND NOT EXISTS (
+        SELECT FROM learning.evidence w
+        WHERE w.tenant = v.tenant AND w.learning_id = :onto AND w.withdrawn_at IS NULL AND w.origin = v.origin
+          AND w.extraction_id IS NOT DISTINCT FROM v.extraction_id AND w.event_id IS NOT DISTINCT FROM v.event_id
+          AND w.message IS NOT DISTINCT FROM v.message)
+    ON CONFLICT DO NOTHING
+""")
+
+
+def promote(
+    session: Session,
+    tenant: str,
+    learning_id: UUID,
+    namespace: str,
+    *,
+    by: str,
+    stores: Collection[str] | None = None,
+) -> Learning:
+    """State a live insight in a wider namespace: the learning there, with the evidence of both. The original stays live.
+
+    An equal insight there gains the evidence. The learning there belongs to no user; its evidence still says whose words it
+    is, so that it goes when they are forgotten. Raises `UnknownLearning`, `StaleLearning`, `InvalidArgument`.
+    """
+
+    def work() -> Learning:
+        found = kept(session, tenant, learning_id, stores)
+        _check(found, namespace)
+        held = hold(session, tenant, found, status="active")
+        scope = namespace_scope(namespace, None)
+        assert scope is not None  # not the namespace "user"
+        place = Place(tenant=tenant, store=found.learning.store, scope=scope, namespace=namespace)
+        stated = Put(
+            kind=held.row.kind,
+            content=held.row.content,
+            content_key=held.row.content_key,
+            citations=(held.citation(),),
+            data=held.row.data,
+            equal_by_key=True,
+        )
+        written = write(session, place, [stated], AT_ONCE, origin="human", action="promoted", by=by)
+        session.execute(_STAND_ON, {"tenant": tenant, "of": learning_id, "onto": holder(written)})
+        return get(session, tenant, holder(written))
+
+    return attempted(session, work)
+
+
+def _check(found: Kept, namespace: str) -> None:
+    """Raise `InvalidArgument` where it is no insight, or the namespace no wider one."""
+    learning = found.learning
+    if learning.kind != KIND or learning.namespace is None:
+        raise InvalidArgument(
+            "learning_id", f"is a {learning.kind} of {learning.store}", "Only insights can be promoted: add it there"
+        )
+    if namespace == USER_NAMESPACE:
+        raise InvalidArgument("namespace", 'is "user", which is wider than nothing', 'Name a team, or "global"')
+    if namespace == learning.namespace:
+        raise InvalidArgument("namespace", "is the one that it is in", "Name a wider one")
+    if learning.namespace == GLOBAL_NAMESPACE:
+        raise InvalidArgument(
+            "namespace", 'is narrower than "global", where it is', "Everybody who reads global has it"
+        )

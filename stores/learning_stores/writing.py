@@ -1,0 +1,108 @@
+"""Writes that come from no mailbox: a tool's call, a person's correction, an import. They commit in milliseconds."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from learning_schemas.ids import uuid7
+from learning_stores.admission import Admission
+from learning_stores.applying import Applied, apply
+from learning_stores.learning_rows import Raced
+from learning_stores.operations import Operation, Origin, Provenance
+from learning_stores.place import Place
+
+TRIES = 5
+"""How often a write is tried against concurrent ones that come first."""
+
+_ADD_SUBJECT = text("""
+    INSERT INTO learning.subject (tenant, subject, user_id, session_id) VALUES (:tenant, :subject, :user_id, :session_id)
+    ON CONFLICT DO NOTHING
+""")
+
+_LOCK_SUBJECT = text("SELECT 1 FROM learning.subject WHERE tenant = :tenant AND subject = :subject FOR SHARE")
+
+_CHANGE = text("""
+    INSERT INTO learning.change (tenant, id, origin, action, by_whom, store, scope, subject, user_id, session_id, agent_id)
+    VALUES (:tenant, :id, :origin, :action, :by_whom, :store, :scope, :subject, :user_id, :session_id, :agent_id)
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a write did: the change's id, how many rows changed how, and the row that holds each operation's statement.
+
+    `changes` counts `added`, `updated`, `confirmed`, `retired`, `proposed`, `history` (older than what is known, or than a
+    person's correction), `already gone`, `late`, `held back` (a retraction that a person has to make).
+    `learning_ids[i]` is the row of operation i; None where it has none.
+    """
+
+    change_id: UUID
+    changes: Counter[str]
+    learning_ids: tuple[UUID | None, ...]
+
+
+def write(
+    session: Session,
+    place: Place,
+    operations: Sequence[Operation],
+    admission: Admission,
+    *,
+    origin: Origin,
+    action: str,
+    by: str | None = None,
+) -> Written:
+    """Apply operations in the caller's transaction, after locking the subject; run again where a concurrent write came first.
+
+    `action` (`save_learning`, `corrected`) and `by` (a person) are kept in `learning.change`, whose id `made_by`, `retired_by`
+    and the evidence carry.
+    """
+    source = Provenance(place=place, made_by=uuid7(), origin=origin)
+    lock_subject(session, place)
+    session.execute(
+        _CHANGE,
+        {
+            "tenant": place.tenant,
+            "id": source.made_by,
+            "origin": origin,
+            "action": action,
+            "by_whom": by,
+            "store": place.store,
+            "scope": place.scope,
+            "subject": place.subject,
+            "user_id": place.user_id,
+            "session_id": place.session_id,
+            "agent_id": place.agent_id,
+        },
+    )
+    applied = _applied(session, source, operations, admission)
+    return Written(change_id=source.made_by, changes=applied.changes, learning_ids=applied.learning_ids)
+
+
+def lock_subject(session: Session, place: Place) -> None:
+    """Hold the subject against a forgetting that runs beside this; the first write about somebody makes it."""
+    if place.subject is None:
+        return
+    key = {"tenant": place.tenant, "subject": place.subject}
+    owner = {"user_id": place.user_id, "session_id": None if place.user_id else place.session_id}
+    session.execute(_ADD_SUBJECT, {**key, **owner})
+    session.execute(_LOCK_SUBJECT, key)
+
+
+def _applied(session: Session, source: Provenance, operations: Sequence[Operation], admission: Admission) -> Applied:
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            with session.begin_nested():
+                return apply(session, source, operations, admission)
+        except Raced:
+            if not left:
+                raise
+        except DBAPIError as error:
+            if not left or not isinstance(error.orig, psycopg.errors.DeadlockDetected):
+                raise
+    raise AssertionError("unreachable")
