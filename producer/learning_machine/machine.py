@@ -44,8 +44,8 @@ from learning_stores.deliveries import delivery_states
 from learning_stores.recall import Recaller, RecallRequest
 from learning_stores.rendering import headings_of
 from learning_stores.settings import AgentSettings
-from learning_stores.user_values import lost_fields
 from learning_stores.store import LearningStore
+from learning_stores.user_values import lost_fields
 
 Messages = Iterable[Message | Mapping[str, Any] | object]
 

@@ -143,7 +143,7 @@ class _Application:
         self._remember(new, learning_id, "active")
         self._cite(learning_id, operation)
         if proposal is not None and stated:
-            rows.copy_evidence(self.session, self.source, proposal.id, learning_id)
+            rows.copy_evidence(self.session, self.source.place.tenant, proposal.id, learning_id)
             self._end(proposal, "superseded", new.said_at, learning_id)
         self.changes["added" if replaced is None else "updated"] += 1
         return learning_id

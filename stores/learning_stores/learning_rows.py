@@ -297,19 +297,25 @@ def cite(session: Session, source: Provenance, learning_id: UUID, citations: Seq
     )
 
 
+# What it stands on already stays once: a learning may be promoted again when it has gained evidence.
 _COPY = text("""
     INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
                                    occurred_at, added_at)
     SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
            added_at
-    FROM learning.evidence WHERE tenant = :tenant AND learning_id = :of AND withdrawn_at IS NULL
+    FROM learning.evidence v
+    WHERE v.tenant = :tenant AND v.learning_id = :of AND v.withdrawn_at IS NULL AND NOT EXISTS (
+        SELECT FROM learning.evidence w
+        WHERE w.tenant = v.tenant AND w.learning_id = :onto AND w.withdrawn_at IS NULL AND w.origin = v.origin
+          AND w.extraction_id IS NOT DISTINCT FROM v.extraction_id AND w.event_id IS NOT DISTINCT FROM v.event_id
+          AND w.message IS NOT DISTINCT FROM v.message)
     ON CONFLICT DO NOTHING
 """)
 
 
-def copy_evidence(session: Session, source: Provenance, of: UUID, onto: UUID) -> None:
+def copy_evidence(session: Session, tenant: str, of: UUID, onto: UUID) -> None:
     """Give a row the evidence of another, which keeps its own."""
-    session.execute(_COPY, {"tenant": source.place.tenant, "of": of, "onto": onto})
+    session.execute(_COPY, {"tenant": tenant, "of": of, "onto": onto})
 
 
 _USERS = text("""

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.errors import InvalidArgument
@@ -13,25 +12,11 @@ from learning_stores.admission import AT_ONCE
 from learning_stores.attempts import attempted
 from learning_stores.correction import hold, holder
 from learning_stores.insight import KIND
+from learning_stores.learning_rows import copy_evidence
 from learning_stores.library import Kept, get, kept
 from learning_stores.operations import Put
 from learning_stores.place import Place
 from learning_stores.writing import write
-
-# What a learning stands on that another does not stand on yet: an insight may be promoted again, when it has gained evidence.
-_STAND_ON = text("""
-    INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
-                                   occurred_at, added_at)
-    SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
-           added_at
-    FROM learning.evidence v
-    WHERE v.tenant = :tenant AND v.learning_id = :of AND v.withdrawn_at IS NULL AND NOT EXISTS (
-        SELECT FROM learning.evidence w
-        WHERE w.tenant = v.tenant AND w.learning_id = :onto AND w.withdrawn_at IS NULL AND w.origin = v.origin
-          AND w.extraction_id IS NOT DISTINCT FROM v.extraction_id AND w.event_id IS NOT DISTINCT FROM v.event_id
-          AND w.message IS NOT DISTINCT FROM v.message)
-    ON CONFLICT DO NOTHING
-""")
 
 
 def promote(
@@ -65,7 +50,7 @@ def promote(
             equal_by_key=True,
         )
         written = write(session, place, [stated], AT_ONCE, origin="human", action="promoted", by=by)
-        session.execute(_STAND_ON, {"tenant": tenant, "of": learning_id, "onto": holder(written)})
+        copy_evidence(session, tenant, learning_id, holder(written))
         return get(session, tenant, holder(written))
 
     return attempted(session, work)

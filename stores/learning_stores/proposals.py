@@ -23,6 +23,17 @@ from learning_stores.operations import Confirm, LiveLearning, Provenance, Retire
 from learning_stores.wording import Wording
 from learning_stores.writing import write
 
+# The entity's own name waited with what was said of it; without it no look-up would find what was approved.
+_NAME = text("""
+    SELECT l.id FROM learning.learning l
+    JOIN learning.entity e ON e.tenant = l.tenant AND e.id = l.about
+    WHERE l.tenant = :tenant AND l.about = ANY (:entities) AND l.kind = 'alias' AND l.status = 'proposed'
+      AND lower(l.content) = lower(e.name)
+      AND NOT EXISTS (SELECT FROM learning.learning o WHERE o.tenant = l.tenant AND o.store = l.store AND o.scope = l.scope
+                      AND o.kind = 'alias' AND o.status = 'active' AND o.about = l.about AND o.content_key = l.content_key)
+    ORDER BY l.id FOR UPDATE OF l
+""")
+
 _DECIDED = text("""
     UPDATE learning.learning SET decided_by = :by, decided_at = :now WHERE tenant = :tenant AND id = :id
 """)
@@ -53,9 +64,10 @@ def approve(
         if equal is None:
             rows.activate(session, tenant, learning_id, held.now)
         else:
-            rows.copy_evidence(session, change, learning_id, equal.id)
+            rows.copy_evidence(session, tenant, learning_id, equal.id)
             rows.retire(session, change, held.row, "approved", held.now, held.now, equal.id)
         _decided(session, held, by)
+        _name_entities(session, held, by)
         return get(session, tenant, holder.id)
 
     return attempted(session, work)
@@ -82,8 +94,9 @@ def edit(
         for rival in _live(held):
             if rival.id == held.learning.replaces and rival.id != successor:  # of another key than the edited wording
                 rows.retire(session, change, rival, "superseded", held.now, put.citations[0].occurred_at, successor)
-        rows.copy_evidence(session, change, learning_id, successor)
+        rows.copy_evidence(session, tenant, learning_id, successor)
         _decided(session, held, by)
+        _name_entities(session, held, by)
         return get(session, tenant, successor)
 
     return attempted(session, work)
@@ -129,6 +142,17 @@ def _says_the_same(live: LiveLearning, proposal: LiveLearning) -> bool:
     return live.kind == INSIGHT or (
         live.data == proposal.data and content_key(live.content) == content_key(proposal.content)
     )
+
+
+def _name_entities(session: Session, held: Held, by: str) -> None:
+    """Let the entities that a decided proposal is about be found by their own names."""
+    entities = [each for each in (held.row.about, held.row.target) if each is not None]
+    if not entities:
+        return
+    tenant = held.place.tenant
+    for alias in session.scalars(_NAME, {"tenant": tenant, "entities": entities}).all():
+        rows.activate(session, tenant, alias, held.now)
+        session.execute(_DECIDED, {"tenant": tenant, "id": alias, "by": by, "now": held.now})
 
 
 def _decided(session: Session, held: Held, by: str) -> None:

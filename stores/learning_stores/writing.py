@@ -5,20 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
 from learning_stores.admission import Admission
-from learning_stores.applying import Applied, apply
-from learning_stores.learning_rows import Raced
+from learning_stores.applying import apply
+from learning_stores.attempts import attempted
 from learning_stores.operations import Operation, Origin, Provenance
 from learning_stores.place import Place
-
-TRIES = 5
-"""How often a write is tried against concurrent ones that come first."""
 
 _ADD_SUBJECT = text("""
     INSERT INTO learning.subject (tenant, subject, user_id, session_id) VALUES (:tenant, :subject, :user_id, :session_id)
@@ -80,7 +75,7 @@ def write(
             "agent_id": place.agent_id,
         },
     )
-    applied = _applied(session, source, operations, admission)
+    applied = attempted(session, lambda: apply(session, source, operations, admission))
     return Written(change_id=source.made_by, changes=applied.changes, learning_ids=applied.learning_ids)
 
 
@@ -92,17 +87,3 @@ def lock_subject(session: Session, place: Place) -> None:
     owner = {"user_id": place.user_id, "session_id": None if place.user_id else place.session_id}
     session.execute(_ADD_SUBJECT, {**key, **owner})
     session.execute(_LOCK_SUBJECT, key)
-
-
-def _applied(session: Session, source: Provenance, operations: Sequence[Operation], admission: Admission) -> Applied:
-    for left in range(TRIES - 1, -1, -1):
-        try:
-            with session.begin_nested():
-                return apply(session, source, operations, admission)
-        except Raced:
-            if not left:
-                raise
-        except DBAPIError as error:
-            if not left or not isinstance(error.orig, psycopg.errors.DeadlockDetected):
-                raise
-    raise AssertionError("unreachable")

@@ -76,7 +76,7 @@ def test_given_the_lines_of_the_guide_when_run_in_their_order_then_they_do_what_
     with system.place.machine(learned_knowledge=True, tenant="guided") as machine:
         names: dict[str, Any] = {"machine": machine}
         for block in blocks:
-            exec(block, names)  # noqa: S102 - our own guide
+            exec(block, names)
         assert capsys.readouterr().out.startswith("Saved")
         assert names["receipt"].via == "stream"
         assert [one["function"]["name"] for one in names["offered"]] == list(names["tools"])

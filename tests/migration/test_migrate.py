@@ -184,7 +184,8 @@ def test_given_memory_of_the_revision_before_when_upgraded_then_its_evidence_has
         """
         INSERT INTO learning.extraction (tenant, id, store, subject, scope, token, spec_hash, model, prompt_name, prompt_version,
                                          events, messages, outcome, changes, dropped, started_at)
-        SELECT t, md5(t)::uuid, 'user_profile', 'user/' || t, 'user/' || t, 1, 'h', 'm', 'p', '1', 1, 1, 'extracted', '{}', '{}', now()
+        SELECT t, md5(t)::uuid, 'user_profile', 'user/' || t, 'user/' || t, 1, 'h', 'm', 'p', '1', 1, 1, 'extracted', '{}', '{}',
+               now()
         FROM unnest(ARRAY['acme', 'globex']) AS t""",
         """
         INSERT INTO learning.learning (tenant, id, store, kind, scope, content, content_key, status, valid_from, live_from, origin,

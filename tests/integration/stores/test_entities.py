@@ -105,7 +105,9 @@ def test_given_sessions_that_meet_the_same_things_at_once_when_written_then_each
     def meet(number: int) -> Written:
         place = replace(GLOBAL, user_id=f"user{number}")
         first, second = (ACME, BOB) if number % 2 else (BOB, ACME)
-        return said(app_db, fact(first, "Is new"), fact(second, f"Was met {number}"), edge(BOB, "CTO of", ACME), place=place)
+        return said(
+            app_db, fact(first, "Is new"), fact(second, f"Was met {number}"), edge(BOB, "CTO of", ACME), place=place
+        )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(meet, range(20)))

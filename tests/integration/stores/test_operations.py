@@ -21,8 +21,8 @@ from integration.stores.steps import (
     work,
 )
 from learning_schemas.ids import uuid7
-from learning_stores.database import Database
 from learning_stores.applying import apply
+from learning_stores.database import Database
 from learning_stores.learning_rows import Raced
 from learning_stores.operations import Citation, Provenance, Put, Retire, live_learnings
 from learning_stores.place import Place

@@ -8,6 +8,7 @@ import pytest
 
 from harness import Place, rows
 from learning_machine import (
+    EntityMemoryConfig,
     InvalidArgument,
     LearnedKnowledgeConfig,
     Learning,
@@ -304,3 +305,20 @@ def test_given_two_proposals_of_one_key_when_the_later_is_approved_then_one_is_l
     assert machine.recall(user_id="alex").fields == {"name": "Alex"}
     with pytest.raises(StaleLearning, match="superseded"):
         machine.approve(first, by="bob")
+
+
+def test_given_a_fact_that_waits_when_it_is_approved_then_its_entity_is_found_by_name_and_before_it_is_not(
+    place: Place,
+) -> None:
+    config = EntityMemoryConfig(mode="AGENTIC", approval="always")
+    with place.machine(entity_memory=config) as machine:
+        tools = {tool.name: tool for tool in machine.tools(user_id="alex", session_id="s1")}
+        tools["add_fact"](entity="Acme Corp", type="company", fact="Uses PostgreSQL")
+        assert machine.entity("Acme Corp") is None
+
+        (fact,) = [each for each in machine.proposals() if each.kind == "fact"]
+        machine.approve(fact.id, by="ann@acme.example")
+        acme = machine.entity("acme corp")
+        assert acme is not None
+        assert acme.facts == ("Uses PostgreSQL",)
+        assert machine.proposals() == ()

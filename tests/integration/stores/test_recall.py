@@ -35,7 +35,9 @@ def _request(**values: Any) -> RecallRequest:
     return RecallRequest(headings={}, **merged)
 
 
-def _places(user_id: str | None, session_id: str | None, stores: tuple[str, ...], **_: Any) -> tuple[tuple[str, str], ...]:
+def _places(
+    user_id: str | None, session_id: str | None, stores: tuple[str, ...], **_: Any
+) -> tuple[tuple[str, str], ...]:
     scopes = {
         "user_profile": user_scope(user_id) if user_id else None,
         "session_context": session_scope(user_id, session_id) if session_id else None,

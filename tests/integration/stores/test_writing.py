@@ -52,7 +52,9 @@ def memory(content: str, at: datetime = NOW, **values: Any) -> Put:
 
 def plan(value: str, at: datetime = NOW, **values: Any) -> Put:
     return memory(
-        f"plan: {value}", at, **{"kind": "field", "content_key": "plan", "data": {"name": "plan", "value": value}, **values}
+        f"plan: {value}",
+        at,
+        **{"kind": "field", "content_key": "plan", "data": {"name": "plan", "value": value}, **values},
     )
 
 
@@ -219,7 +221,9 @@ def test_given_a_policy_of_approval_when_something_is_taken_back_then_that_is_he
     assert scene.live() == ["Likes tea"]
 
 
-def test_given_a_threshold_when_extracted_then_the_users_own_words_are_live_and_an_assistants_wait(scene: Scene) -> None:
+def test_given_a_threshold_when_extracted_then_the_users_own_words_are_live_and_an_assistants_wait(
+    scene: Scene,
+) -> None:
     threshold = Admission(confidence_below=0.8)
     assert scene.extract(memory("Likes tea"), admission=threshold) == {"added": 1}
     by_other = memory("Is rich", citations=cited(by_user=None))

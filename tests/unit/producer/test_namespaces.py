@@ -118,7 +118,10 @@ def test_given_types_and_properties_of_entities_then_they_travel() -> None:
         ({"types": [""]}, r"entity_memory\.types: "),
         ({"schema": int}, r"entity_memory\.schema: int is neither .*Give a @dataclass"),
         ({"schema": "Company"}, r"entity_memory\.schema: a str is neither"),
-        ({"schema": CheckedProperties}, r"entity_memory\.schema: CheckedProperties has the Python validator .*schema_import"),
+        (
+            {"schema": CheckedProperties},
+            r"entity_memory\.schema: CheckedProperties has the Python validator .*schema_import",
+        ),
     ],
 )
 def test_given_types_or_a_schema_that_cannot_be_then_the_config_is_refused(values: dict[str, Any], told: str) -> None:

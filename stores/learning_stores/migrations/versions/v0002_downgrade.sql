@@ -6,7 +6,8 @@ UPDATE learning.learning SET status = 'retired', awaits = NULL, live_from = now(
 WHERE status = 'proposed';
 ALTER TABLE learning.learning FORCE ROW LEVEL SECURITY;
 DROP INDEX learning.learning_about, learning.learning_points, learning.learning_alias, learning.learning_newest,
-    learning.learning_proposed, learning.learning_gone, learning.evidence_subject;
+    learning.learning_proposed, learning.learning_gone, learning.learning_replaced_by, learning.learning_restores,
+    learning.learning_replaces, learning.evidence_subject;
 ALTER TABLE learning.learning DROP COLUMN target, DROP COLUMN replaces, DROP COLUMN awaits, DROP COLUMN decided_by,
     DROP COLUMN decided_at;
 ALTER TABLE learning.evidence DROP COLUMN subject;

@@ -43,6 +43,9 @@ CREATE INDEX learning_alias ON learning.learning (tenant, scope, content_key) WH
 CREATE INDEX learning_newest ON learning.learning (tenant, scope, store, live_from DESC, id DESC)
     WHERE status = 'active' AND kind <> 'alias';
 CREATE INDEX learning_proposed ON learning.learning (tenant, store, id) WHERE status = 'proposed';
+CREATE INDEX learning_replaced_by ON learning.learning (tenant, replaced_by) WHERE replaced_by IS NOT NULL;
+CREATE INDEX learning_restores ON learning.learning (tenant, restores) WHERE restores IS NOT NULL;
+CREATE INDEX learning_replaces ON learning.learning (tenant, replaces) WHERE replaces IS NOT NULL;
 CREATE INDEX learning_gone ON learning.learning (tenant, scope, content_key) WHERE status = 'retired';
 
 -- In whose conversation something was said, whoever said it: what corroborates, and what is forgotten with its subject.
