@@ -19,15 +19,23 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from learning_machine import LearningMachine, Receipt, SessionContextConfig
+from learning_machine import LearnedKnowledgeConfig, LearningMachine, Receipt, SessionContextConfig
 from learning_ops.stack import Addresses
 from learning_schemas.results import Learning
-from learning_schemas.scope import session_scope, user_scope
+from learning_schemas.scope import GLOBAL_NAMESPACE, session_scope, user_scope
 from learning_stores.database import Database
 from learning_stores.library import learnings_under
 from learning_stores.status import Trace, trace
 
 SETTLE_SECONDS = 60.0
+STORES: dict[str, Any] = {
+    "user_profile": True,
+    "session_context": SessionContextConfig(enable_planning=True),
+    "entity_memory": True,
+    "learned_knowledge": LearnedKnowledgeConfig(mode="ALWAYS"),
+}
+"""What the demo's machine remembers."""
+GLOBAL = f"namespace/{GLOBAL_NAMESPACE}"
 _TENANT = "demo"
 
 _EARLIER = text("SELECT count(DISTINCT tenant) FROM learning.machine_spec WHERE tenant = :name OR tenant LIKE :like")
@@ -69,6 +77,7 @@ class Played:
     paths: list[Trace]
     users: dict[str, list[Learning]]
     sessions: dict[tuple[str, str], list[Learning]]
+    shared: list[Learning]
     stores: int
     model_calls: dict[str, int]
     context: str
@@ -115,8 +124,7 @@ def play(addresses: Addresses, settled: Callable[[int], None]) -> Played:
             tenant=tenant,
             database_url=addresses.database_url,
             redis_url=addresses.redis_url,
-            user_profile=True,
-            session_context=SessionContextConfig(enable_planning=True),
+            **STORES,
         ) as machine:
             sent: list[Sent] = []
             for _, day in itertools.groupby(conversations(), key=lambda conversation: conversation.day):
@@ -140,7 +148,8 @@ def play(addresses: Addresses, settled: Callable[[int], None]) -> Played:
             sessions={
                 pair: memory.run(tenant, learnings_under, tenant, session_scope(*pair)) for pair in sorted(pairs)
             },
-            stores=len(machine.spec.stores),
+            shared=memory.run(tenant, learnings_under, tenant, GLOBAL),
+            stores=len(STORES),
             model_calls=ledger.run(None, _model_calls, tenant),
             context=context,
             recall_seconds=recall_seconds,

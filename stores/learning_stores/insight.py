@@ -27,8 +27,9 @@ def insight_put(
     citations: tuple[Citation, ...],
 ) -> Put:
     """State it. `fields` are the user's own, checked; None where the spec has no schema for them."""
-    content = f"{title}: {learning}"
-    if context:
+    # What says itself once is not said twice: a title that begins the learning, a context that is in it.
+    content = learning if fold(learning).startswith(fold(title).rstrip("….")) else f"{title}: {learning}"
+    if context and fold(context) not in fold(learning):
         content += f" ({context})"
     if fields:
         content += f" [{'; '.join(f'{name}: {told(value)}' for name, value in fields.items())}]"

@@ -52,7 +52,7 @@ def test_given_a_machine_when_the_demo_runs_then_it_shows_path_memory_quotes_and
         assert seconds < MOST_SECONDS
         for told in (
             "no language model",
-            "32 deliveries",
+            "76 deliveries",
             "The path of each event",
             "2 of 6",
             "name: Mira Novak",
@@ -65,9 +65,12 @@ def test_given_a_machine_when_the_demo_runs_then_it_shows_path_memory_quotes_and
             "✓ Step 3: Run both side by side for a week",
             "3. Pick two walks",
             "[redacted: card number]",
+            "Brightwater (company)",
+            "Lena Fischer: CTO of Brightwater",
+            "insight",
             "<learning-machine-memory>",
             "model calls",
-            "16 × 2 =",
+            "19 × 4 =",
             "p50",
             "1 card number",
             "learning-machine up",

@@ -80,7 +80,7 @@ def _played(directory: "DataDirectory", console: "Console", began: float) -> "Pl
         def tell(what: str) -> None:
             progress.update(starting, description=f"starting {what}", advance=1)
 
-        from learning_ops.demo import conversations, play, unconfigured
+        from learning_ops.demo import STORES, conversations, play, unconfigured
 
         with unconfigured(directory.path), Stack(directory, tell=tell) as stack:
             progress.remove_task(starting)
@@ -90,7 +90,7 @@ def _played(directory: "DataDirectory", console: "Console", began: float) -> "Pl
                 f"{time.monotonic() - began:.1f} s"
             )
             sample = conversations()
-            total = len(sample) * 2
+            total = len(sample) * len(STORES)
             task = progress.add_task("settling deliveries", total=total)
             began = time.monotonic()
             played = play(stack.addresses, lambda count: progress.advance(task, count))

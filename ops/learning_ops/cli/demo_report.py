@@ -1,4 +1,4 @@
-"""What the demo shows at its end: paths, memory with its quotes, and what it cost. Made for 100 columns."""
+"""What the demo shows at its end: paths, memory with its quotes, and what it cost. Made for 100 columns and more."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _LONGEST = 150
 
 def show(played: Played, console: Console) -> None:
     """Print all of it."""
-    console.print(_paths(played, with_words=console.width >= 100))
+    console.print(_paths(played, with_words=console.width >= 130))
     console.print(
         "✓ extracted  · read, nothing found  – skipped  ✗ dead. Times count from the call of emit, and the\n"
         "agent waited for the first of them only. The first day's also hold the workers' first connections.",
@@ -41,6 +41,8 @@ def show(played: Played, console: Console) -> None:
     for user in played.users:
         console.print()
         console.print(_sessions(user, played.sessions))
+    console.print()
+    console.print(_shared(played))
     console.print()
     console.print(_recalled(played))
     console.print(_cost(played))
@@ -58,7 +60,7 @@ def _paths(played: Played, *, with_words: bool) -> PlainTable:
         table.add_column(name, justify="right", no_wrap=True)
     stores = [store for store in installed() if store in played.model_calls]
     for store in stores:
-        table.add_column(store, justify="right", no_wrap=True)
+        table.add_column(store.replace("_", "\n"), justify="right", no_wrap=True)
     day = None
     for sent, path in zip(played.sent, played.paths, strict=True):
         if sent.conversation.day != day:
@@ -150,6 +152,28 @@ def _sessions(user: str, sessions: dict[tuple[str, str], list[Learning]]) -> Pla
             if more:
                 quote.append(f" and {more} more", style="dim")
             table.add_row(Text(session, style="bold") if not place else "", kind, Text(told), quote)
+    return table
+
+
+def _shared(played: Played) -> PlainTable:
+    """Entities and insights: what all users of the tenant share, and in whose conversations it was said."""
+    table = _table("What everybody shares: things that were talked about, and insights that two users support")
+    table.add_column("about", no_wrap=True)
+    table.add_column("remembered", ratio=5)
+    table.add_column("in these words", ratio=5)
+    about = ""
+    for learning in played.shared:
+        if learning.kind == "alias" or learning.status != "active":
+            continue
+        named = f"{learning.about} ({learning.about_type})" if learning.about else learning.kind
+        if named != about:
+            table.add_section()
+        first, *more = learning.evidence
+        quote = Text(f"“{_cut(first.quote or '', 70)}”")
+        if more:
+            quote.append(f" and {len(more)} more", style="dim")
+        table.add_row(Text(named if named != about else "", style="bold"), Text(_cut(learning.content)), quote)
+        about = named
     return table
 
 
