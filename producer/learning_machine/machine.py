@@ -243,12 +243,12 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
         waiting = Waiting(receipt, timeout, self.spec)
         for pause in waiting.pauses():
             try:
-                states = self._database.run(receipt.tenant, delivery_states, *waiting.event, flush=True)
+                found = self._database.run(receipt.tenant, delivery_states, *waiting.event, flush=True)
             except FAILURES as error:
                 waiting.failed(error)
             else:
-                if waiting.is_over(states):
-                    return states
+                if waiting.is_over(found):
+                    return found.states
             time.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -258,12 +258,12 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
         await self._loops.enter()
         for pause in waiting.pauses():
             try:
-                states = await self._database.arun(receipt.tenant, delivery_states, *waiting.event, flush=True)
+                found = await self._database.arun(receipt.tenant, delivery_states, *waiting.event, flush=True)
             except FAILURES as error:
                 waiting.failed(error)
             else:
-                if waiting.is_over(states):
-                    return states
+                if waiting.is_over(found):
+                    return found.states
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
@@ -13,6 +13,7 @@ from learning_machine.emitter import told
 from learning_schemas.errors import InvalidArgument, SettleTimeout
 from learning_schemas.results import SETTLED, Receipt
 from learning_schemas.spec import MachineSpec
+from learning_stores.deliveries import DeliveryStates
 
 FAILURES = (SQLAlchemyError, psycopg.Error, OSError)
 """What a look may fail with; a database that is away for a while ends no wait."""
@@ -29,6 +30,7 @@ class Waiting:
         self.timeout = checked_number("timeout", timeout, 0, LONGEST_SECONDS, "The default is 30 seconds")
         self.event: tuple[str, UUID] = (receipt.tenant, receipt.event_id)
         self.states: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
         self._stores = set(spec.always())
         self._cause: str | None = None
         self._until = time.monotonic() + self.timeout
@@ -39,12 +41,12 @@ class Waiting:
             left = self._until - time.monotonic()
             yield max(0.0, min(_PAUSES[min(number, len(_PAUSES) - 1)], left))
             if left <= 0:
-                raise SettleTimeout(self.timeout, self.states, self._cause)
+                raise SettleTimeout(self.timeout, self.states, self._cause, self._waits)
 
-    def is_over(self, states: Mapping[str, str]) -> bool:
+    def is_over(self, found: DeliveryStates) -> bool:
         """Take in what a look found; whether every delivery is settled."""
-        self.states, self._cause = dict(states), None
-        return self._stores <= set(states) and all(state in SETTLED for state in states.values())
+        (self.states, self._waits), self._cause = found, None
+        return self._stores <= set(self.states) and all(state in SETTLED for state in self.states.values())
 
     def failed(self, error: Exception) -> None:
         """Take in that a look failed."""

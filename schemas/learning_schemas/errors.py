@@ -119,16 +119,29 @@ class MemoryUnavailable(LearningMachineError):
 
 
 class SettleTimeout(LearningMachineError, TimeoutError):
-    """Deliveries were still pending when the time was up; `.states` says which, by store; `.cause` what failed at last."""
+    """Deliveries were still pending when the time was up.
 
-    def __init__(self, timeout: float, states: Mapping[str, str], cause: str | None = None) -> None:
-        told = ", ".join(f"{store}={state}" for store, state in states.items()) or "no delivery has appeared yet"
+    `.states` says which, by store; `.waits` what a paused one waits for, by store (`provider`, `waiting for store`); `.cause`
+    what failed at last.
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        states: Mapping[str, str],
+        cause: str | None = None,
+        waits: Mapping[str, str] | None = None,
+    ) -> None:
+        why = {store: f" ({reason})" for store, reason in (waits or {}).items()}
+        told = ", ".join(f"{store}={state}{why.get(store, '')}" for store, state in states.items())
+        told = told or "no delivery has appeared yet"
         super().__init__(
             f"not settled within {timeout:g} s: {told if cause is None else f'{told} ({cause})'}. "
             "`learning-machine status` says what the work waits for"
         )
         self.timeout = timeout
         self.states = dict(states)
+        self.waits = dict(waits or {})
         self.cause = cause
 
 

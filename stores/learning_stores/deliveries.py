@@ -7,7 +7,7 @@ settled or dead ──replay──▶ pending, generation + 1
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -155,8 +155,7 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
 
 
 _STATES = text("""
-    SELECT d.store, CASE WHEN d.state = 'pending' AND m.not_before > now() AND m.wait_reason IS NOT NULL
-                         THEN d.state || ' (' || m.wait_reason || ')' ELSE d.state END AS state
+    SELECT d.store, d.state, CASE WHEN m.not_before > now() THEN m.wait_reason END AS waits
     FROM learning.delivery d
     LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND d.state = 'pending'
     WHERE d.tenant = :tenant AND d.event_id = :event_id
@@ -179,15 +178,19 @@ _FLUSH = text("""
 """)
 
 
-def delivery_states(session: Session, tenant: str, event_id: UUID, *, flush: bool = False) -> dict[str, str]:
-    """The states of an event's deliveries by store; empty until intake has made them. With `flush`, ask for them now.
+class DeliveryStates(NamedTuple):
+    """An event's deliveries: store to state, and store to what a paused one waits for."""
 
-    What is pending in a mailbox that is paused says for what: `pending (waiting for store)`.
-    """
+    states: dict[str, str]
+    waits: dict[str, str]
+
+
+def delivery_states(session: Session, tenant: str, event_id: UUID, *, flush: bool = False) -> DeliveryStates:
+    """The states of an event's deliveries; none until intake has made them. With `flush`, ask for them now."""
     if flush:
         session.execute(_FLUSH, {"tenant": tenant, "event_id": event_id})
-    rows = session.execute(_STATES, {"tenant": tenant, "event_id": event_id})
-    return {row.store: row.state for row in rows}
+    rows = session.execute(_STATES, {"tenant": tenant, "event_id": event_id}).all()
+    return DeliveryStates({row.store: row.state for row in rows}, {row.store: row.waits for row in rows if row.waits})
 
 
 # One statement for all that a commit settles. The generation guards against a replay that came in between.

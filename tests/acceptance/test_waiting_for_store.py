@@ -12,7 +12,6 @@ from running_stack import run
 
 COOKBOOK = Path(__file__).parents[2] / "cookbook" / "08_advanced"
 STORES = {"LEARNING_STORES": "decision_log:DecisionLogStore", "PYTHONPATH": str(COOKBOOK)}
-WAITS = "pending (waiting for store)"
 DECIDED = "We decided to use Postgres instead of MongoDB because we need transactions."
 
 
@@ -31,7 +30,8 @@ def test_given_a_deployment_that_lacks_a_store_when_events_come_then_they_wait_v
         with pytest.raises(SettleTimeout, match=r"decision_log=pending \(waiting for store\)") as over:
             machine.settle(receipts[0], timeout=1)
         assert set(over.value.states) == {"decision_log", "user_profile"}
-        assert over.value.states["decision_log"] == WAITS
+        assert over.value.states["decision_log"] == "pending"
+        assert over.value.waits["decision_log"] == "waiting for store"
         eventually(lambda: not system.mailbox("alice"), "the other store is not held up")
 
         told = run("status", cwd=system.place.directory, env=system.place.env | {"COLUMNS": "160"})

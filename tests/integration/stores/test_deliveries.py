@@ -42,16 +42,19 @@ def test_given_a_store_that_needs_an_id_when_an_event_lacks_it_then_the_delivery
     assert len(rows(everything_db, "SELECT FROM learning.mailbox")) == (state == "pending")
 
 
-def test_given_a_mailbox_that_waits_when_its_event_is_asked_for_then_the_state_says_what_for(
+def test_given_a_mailbox_that_waits_when_its_event_is_asked_for_then_what_for_is_told(
     app_db: Database, dispatcher_db: Database, everything_db: Database
 ) -> None:
     told = event()
     take_in(dispatcher_db, told, spec=PROFILE_ONLY)
-    assert app_db.run("default", delivery_states, "default", told.id) == {"user_profile": "pending"}
+    assert app_db.run("default", delivery_states, "default", told.id) == ({"user_profile": "pending"}, {})
     held = claim(app_db, mailbox_id(everything_db))
     window_of(app_db, held)
     app_db.run("default", mailbox.wait, held, "provider", "429", 60.0, 1)
-    assert app_db.run("default", delivery_states, "default", told.id) == {"user_profile": "pending (provider)"}
+    assert app_db.run("default", delivery_states, "default", told.id) == (
+        {"user_profile": "pending"},
+        {"user_profile": "provider"},
+    )
 
 
 def test_given_a_store_that_was_lacking_when_it_is_there_then_its_mailboxes_are_ready_and_others_wait_on(

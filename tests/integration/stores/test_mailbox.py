@@ -102,7 +102,7 @@ def test_given_a_debounced_mailbox_when_it_is_flushed_then_it_is_due_at_once(
     told = event()
     take_in(dispatcher_db, told, spec=_spec(debounce=100, max_wait=100))
     assert refused(app_db, mailbox_id(everything_db)).reason == "not due"
-    assert app_db.run("default", delivery_states, "default", told.id, flush=True) == {"user_profile": "pending"}
+    assert app_db.run("default", delivery_states, "default", told.id, flush=True).states == {"user_profile": "pending"}
     claim(app_db, mailbox_id(everything_db))
 
 
@@ -297,7 +297,7 @@ def test_given_intake_that_holds_an_events_first_mailbox_when_it_is_flushed_then
             flushing = pool.submit(app_db.run, "default", delivery_states, "default", told.id, flush=True)
             eventually(lambda: rows(everything_db, blocked), "the flush waits")
             assert intake.scalar(lock, {"store": "user_profile"})
-        assert flushing.result() == {"session_context": "pending", "user_profile": "pending"}
+        assert flushing.result().states == {"session_context": "pending", "user_profile": "pending"}
     assert [row["n"] for row in rows(everything_db, "SELECT flush_no > 0 AS n FROM learning.mailbox")] == [True, True]
 
 

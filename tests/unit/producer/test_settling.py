@@ -6,6 +6,7 @@ from harness import event
 from learning_machine import Receipt, SettleTimeout, settling
 from learning_machine.settling import Waiting
 from learning_schemas.spec import DEFAULT_SPEC
+from learning_stores.deliveries import DeliveryStates
 
 
 class _Clock:
@@ -66,18 +67,19 @@ def test_given_no_time_then_there_is_one_look(clock: _Clock) -> None:
     ],
 )
 def test_given_states_then_it_is_over_when_every_store_is_settled_or_dead(states: dict[str, str], over: bool) -> None:
-    assert waiting(1).is_over(states) is over
+    assert waiting(1).is_over(DeliveryStates(states, {})) is over
 
 
 def test_given_a_look_that_failed_then_the_time_out_names_it_and_what_was_known_before(clock: _Clock) -> None:
     wait = waiting(1)
-    wait.is_over({"user_profile": "pending"})
+    wait.is_over(DeliveryStates({"user_profile": "pending"}, {"user_profile": "provider"}))
     wait.failed(OSError("connection refused"))
     clock.now = 2
 
     pauses = wait.pauses()
     next(pauses)
-    with pytest.raises(SettleTimeout, match=r"user_profile=pending \(OSError: connection refused\)") as over:
+    with pytest.raises(SettleTimeout, match=r"user_profile=pending \(provider\) \(OSError: connection refused\)") as over:
         next(pauses)
 
     assert over.value.states == {"user_profile": "pending"}
+    assert over.value.waits == {"user_profile": "provider"}
