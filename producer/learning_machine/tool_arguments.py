@@ -71,7 +71,7 @@ class Parameters:
     def _value(self, name: str, given: Any) -> Any:
         """One argument as JSON has it, with lists of name and value as the maps that they stand for."""
         try:
-            value = from_strict(check_json(given), self._properties[name])
+            value = check_json(from_strict(check_json(given), self._properties[name]))  # again: a name may be no text
         except ValueError as error:
             raise BadArguments(f"{name} {error}{self._expected(name)}") from None
         except (LookupError, TypeError, AttributeError):  # it has not the form of the schema at all

@@ -78,7 +78,9 @@ def test_given_a_look_that_failed_then_the_time_out_names_it_and_what_was_known_
 
     pauses = wait.pauses()
     next(pauses)
-    with pytest.raises(SettleTimeout, match=r"user_profile=pending \(provider\) \(OSError: connection refused\)") as over:
+    with pytest.raises(
+        SettleTimeout, match=r"user_profile=pending \(provider\) \(OSError: connection refused\)"
+    ) as over:
         next(pauses)
 
     assert over.value.states == {"user_profile": "pending"}

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -187,6 +187,7 @@ _JSON = st.recursive(
 
 
 @settings(max_examples=500, deadline=None)
+@example(name="properties", value=[{"name": None, "value": None}])
 @given(name=st.sampled_from(sorted(Remember.model_fields)), value=_JSON)
 def test_given_any_json_in_any_argument_then_it_is_read_or_refused_by_name(name: str, value: Any) -> None:
     told = None

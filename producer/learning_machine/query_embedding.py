@@ -1,0 +1,148 @@
+"""The query's embedding: one HTTP call with a deadline of its own, beside recall, and never a reason to fail.
+
+None means that text has to do: nothing is configured, the answer was late, or there was none. That is counted, and logged once a
+minute without the query. A call that is late is cut off, so that a silent server holds neither thread nor event loop.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from learning_machine.lock import Lock
+from learning_stores.embedding_client import Embedded, EmbeddingClient, EmbeddingFailed
+from learning_stores.embedding_endpoint import EmbeddingEndpoint
+
+logger = logging.getLogger("learning_machine")
+
+CACHED_QUERIES = 256
+MAX_QUERY = 8_000
+"""Characters of a query that are embedded: more tells nothing that the beginning does not."""
+RESTING_SECONDS = 1.0
+FAILURES_BEFORE_REST = 5
+"""After so many failures in a row the endpoint is left alone for a second: who is down answers no sooner for being asked."""
+_LOG_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryEmbeddingCounts:
+    """Since the machine was made: queries embedded, found in the cache, late, and failed otherwise or not tried."""
+
+    embedded: int = 0
+    cached: int = 0
+    late: int = 0
+    failed: int = 0
+
+
+class QueryEmbedder:
+    """Embeds queries with one model, whose name the vectors of what is remembered bear. Safe in threads, loops and forks."""
+
+    def __init__(self, endpoint: EmbeddingEndpoint, deadline: float) -> None:
+        self._client = EmbeddingClient(endpoint)
+        self._deadline = deadline
+        self._lock = Lock()
+        self._cache: OrderedDict[str, Sequence[float]] = OrderedDict()
+        self._counts = dict.fromkeys(QueryEmbeddingCounts.__dataclass_fields__, 0)
+        self._failures = 0
+        self._rests_until = 0.0
+        self._logged_at = -_LOG_SECONDS
+        self._unlogged = 0
+
+    @property
+    def model(self) -> str:
+        """The name under which the vectors are stored that a query's can be compared with."""
+        return self._client.endpoint.name
+
+    @property
+    def counts(self) -> QueryEmbeddingCounts:
+        """What became of the queries."""
+        with self._lock.mutex:
+            return QueryEmbeddingCounts(**self._counts)
+
+    def warm(self) -> None:
+        """Import the SDK in the background; without it the first query is late. Connects to nothing, returns at once."""
+        self._client.warm()
+
+    def embed(self, query: str, deadline: float | None = None) -> list[float] | None:
+        """The query's vector within `deadline` seconds (the configured ones where it is not given), or None. Raises nothing."""
+        text = _asked(query)
+        if (known := self._known(text)) is not None or self._rests(text):
+            return known
+        try:
+            return self._keep(text, self._client.embed([text], self._within(deadline)))
+        except EmbeddingFailed as failure:
+            self._failed(failure)
+            return None
+
+    async def aembed(self, query: str, deadline: float | None = None) -> list[float] | None:
+        """The same from asyncio, in the caller's event loop."""
+        text = _asked(query)
+        if (known := self._known(text)) is not None or self._rests(text):
+            return known
+        try:
+            return self._keep(text, await self._client.aembed([text], self._within(deadline)))
+        except EmbeddingFailed as failure:
+            self._failed(failure)
+            return None
+
+    def close(self) -> None:
+        """Give back what calls of threads opened."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Give back the running event loop's connections."""
+        await self._client.aclose()
+
+    def _within(self, deadline: float | None) -> float:
+        return self._deadline if deadline is None else min(self._deadline, deadline)
+
+    def _known(self, text: str) -> list[float] | None:
+        with self._lock.mutex:
+            if (vector := self._cache.get(text)) is None:
+                return None
+            self._cache.move_to_end(text)
+            self._counts["cached"] += 1
+        return list(vector)
+
+    def _rests(self, text: str) -> bool:
+        """Whether this query is not to be asked for: it is empty, or the endpoint has failed too often just now."""
+        if not text:
+            return True
+        with self._lock.mutex:
+            if time.monotonic() >= self._rests_until:
+                return False
+            self._counts["failed"] += 1
+        return True
+
+    def _keep(self, text: str, found: Embedded) -> list[float]:
+        vector = found.vectors[0]
+        with self._lock.mutex:
+            self._counts["embedded"] += 1
+            self._failures, self._rests_until = 0, 0.0
+            self._cache[text] = vector
+            while len(self._cache) > CACHED_QUERIES:
+                self._cache.popitem(last=False)
+        return list(vector)
+
+    def _failed(self, failure: EmbeddingFailed) -> None:
+        now = time.monotonic()
+        with self._lock.mutex:
+            self._counts["late" if failure.outcome == "timeout" else "failed"] += 1
+            if failure.outcome != "refused":  # that is this query's fault alone
+                self._failures += 1
+            if self._failures >= FAILURES_BEFORE_REST:
+                self._rests_until = now + max(RESTING_SECONDS, min(failure.retry_after or 0.0, 60.0))
+            self._unlogged += 1
+            if now - self._logged_at < _LOG_SECONDS:
+                return
+            count, self._unlogged, self._logged_at = self._unlogged, 0, now
+        logger.warning(
+            "queries are not embedded (%d since the last such line), and recall goes by their words: %s",
+            count,
+            failure.note,
+        )
+
+
+def _asked(query: str) -> str:
+    return query.strip()[:MAX_QUERY]

@@ -1,0 +1,195 @@
+"""Embedding a query: a vector in time or none, counted; what was asked lately is not asked again; nothing waits for it."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from embedding_doubles import DIMENSIONS, Hang, vectors
+from forking import in_child
+from learning_machine import query_embedding
+from learning_machine.query_embedding import FAILURES_BEFORE_REST, QueryEmbedder
+from learning_ops.offline.embeddings import embed
+from learning_stores.embedding_endpoint import EmbeddingEndpoint
+from scripted_model import Answer, ScriptedModel
+
+QUERY = "Where does Alex keep the key?"
+DEADLINE = 0.15
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[ScriptedModel]:
+    with ScriptedModel().running() as model:
+        yield model
+
+
+@pytest.fixture
+def embedder(scripted: ScriptedModel) -> Iterator[QueryEmbedder]:
+    scripted.answer = vectors
+    scripted.asked.clear()
+    embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url, dimensions=DIMENSIONS), 5.0)
+    yield embedder
+    embedder.close()
+
+
+def late(scripted: ScriptedModel, deadline: float = DEADLINE) -> QueryEmbedder:
+    return QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url), deadline)
+
+
+async def test_given_a_query_when_embedded_twice_then_the_second_time_nobody_is_asked(
+    scripted: ScriptedModel, embedder: QueryEmbedder
+) -> None:
+    first = await embedder.aembed(QUERY)
+    second = await asyncio.to_thread(embedder.embed, f" {QUERY} ")
+    await embedder.aclose()
+
+    assert first == second == pytest.approx(embed(QUERY, DIMENSIONS), abs=1e-6)
+    assert embedder.model == f"m@{DIMENSIONS}"
+    assert len(scripted.asked) == 1
+    assert (embedder.counts.embedded, embedder.counts.cached) == (1, 1)
+
+
+def test_given_more_queries_than_are_kept_when_embedded_then_the_oldest_is_forgotten(
+    scripted: ScriptedModel, embedder: QueryEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_embedding, "CACHED_QUERIES", 2)
+    for query in ("a", "b", "a", "c", "a", "b"):
+        assert embedder.embed(query) is not None
+
+    assert [asked.body["input"][0] for asked in scripted.asked] == ["a", "b", "c", "b"]
+
+
+def test_given_an_empty_or_endless_query_when_embedded_then_none_or_its_beginning_is_sent(
+    scripted: ScriptedModel, embedder: QueryEmbedder
+) -> None:
+    assert embedder.embed("  ") is None
+    assert embedder.embed("long " * 10_000) is not None
+    assert [len(asked.body["input"][0]) for asked in scripted.asked] == [query_embedding.MAX_QUERY]
+
+
+async def test_given_an_endpoint_that_hangs_when_64_queries_are_embedded_then_each_is_none_in_time(
+    scripted: ScriptedModel,
+) -> None:
+    embedder = late(scripted)
+    scripted.answer = vectors
+    assert await embedder.aembed("warm", 5.0) is None or embedder.counts.embedded == 1
+    while await embedder.aembed("warm") is None:  # its first call imports the SDK, which takes longer than a query may
+        assert embedder.counts.late < 100
+    scripted.answer = hang = Hang()
+
+    async def timed(number: int) -> float:
+        began = time.monotonic()
+        assert await embedder.aembed(f"{QUERY} {number}") is None
+        return time.monotonic() - began
+
+    took = await asyncio.gather(*map(timed, range(64)))
+    hang.go.set()
+    await embedder.aclose()
+
+    assert max(took) < DEADLINE + 0.15
+    assert embedder.counts.late >= 64
+
+
+async def test_given_an_endpoint_that_hangs_when_queries_are_embedded_then_the_event_loop_is_never_held(
+    scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_embedding, "FAILURES_BEFORE_REST", 10**9)  # each is to be asked
+    embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url), DEADLINE)
+    scripted.answer = vectors
+    while await embedder.aembed("warm") is None:
+        assert embedder.counts.late < 100
+    scripted.answer = hang = Hang()
+    lags: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.thread_time()
+            wanted = time.monotonic() + 0.001
+            await asyncio.sleep(0.001)
+            # Of this thread's own work: what others on this machine take is none of ours.
+            lags.append(min(time.monotonic() - wanted, time.thread_time() - began))
+
+    watcher = asyncio.create_task(watch())
+    for round_number in range(5):
+        found = await asyncio.gather(*(embedder.aembed(f"{round_number} {number}") for number in range(8)))
+        assert found == [None] * 8
+    watcher.cancel()
+    hang.go.set()
+    await embedder.aclose()
+
+    lags.sort()
+    assert len(lags) > 50
+    assert lags[-1] < 0.015, "64 coroutines may run in one turn of the loop; none of them waits"
+
+
+def test_given_an_endpoint_that_fails_when_queries_are_embedded_then_none_raises_and_one_line_a_minute_says_so(
+    scripted: ScriptedModel, embedder: QueryEmbedder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_embedding, "FAILURES_BEFORE_REST", 10**9)
+    scripted.answer = lambda _: Answer(status=500)
+    with caplog.at_level(logging.WARNING):
+        assert [embedder.embed(f"{QUERY} {number}") for number in range(5)] == [None] * 5
+        embedder._logged_at -= 61
+        assert embedder.embed(f"{QUERY} 5") is None
+
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "(1 since" in told[0]
+    assert "(5 since" in told[1]
+    assert not any(QUERY in line for line in told)
+    assert embedder.counts.failed == 6
+
+
+def test_given_failure_after_failure_when_queries_are_embedded_then_the_endpoint_is_left_alone_for_a_while(
+    scripted: ScriptedModel, embedder: QueryEmbedder
+) -> None:
+    scripted.answer = lambda _: Answer(status=429, headers={"Retry-After": "30"})
+    for number in range(FAILURES_BEFORE_REST + 3):
+        assert embedder.embed(f"{QUERY} {number}") is None
+    assert len(scripted.asked) == FAILURES_BEFORE_REST
+
+    scripted.answer = vectors
+    assert 25 < embedder._rests_until - time.monotonic() <= 30
+    embedder._rests_until -= 31
+    assert embedder.embed(QUERY) is not None
+
+
+def test_given_a_query_that_is_refused_when_embedded_often_then_others_are_still_asked_for(
+    scripted: ScriptedModel, embedder: QueryEmbedder
+) -> None:
+    scripted.answer = lambda _: Answer(status=400)
+    for number in range(FAILURES_BEFORE_REST + 3):
+        assert embedder.embed(f"{QUERY} {number}") is None
+    assert len(scripted.asked) == FAILURES_BEFORE_REST + 3
+
+
+def test_given_an_embedder_in_use_when_forked_then_the_child_embeds_too(embedder: QueryEmbedder) -> None:
+    assert embedder.embed("a") is not None
+
+    assert in_child(lambda: len(embedder.embed("b") or [])) == str(DIMENSIONS)
+    assert embedder.embed("c") is not None
+
+
+def test_given_the_deadline_when_the_sdk_is_not_imported_yet_then_the_first_query_does_not_wait_for_it(
+    scripted: ScriptedModel,
+) -> None:
+    scripted.answer = vectors
+    code = f"""
+import sys, time
+from learning_machine.query_embedding import QueryEmbedder
+from learning_stores.embedding_endpoint import EmbeddingEndpoint
+embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url={scripted.url!r}), 0.05)
+assert "openai" not in sys.modules
+began = time.monotonic()
+first = embedder.embed("a")
+took = time.monotonic() - began
+while embedder.embed("b") is None:
+    time.sleep(0.05)
+print(first is None, took < 0.3)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["True", "True"]
