@@ -44,4 +44,4 @@ with LearningMachine(name="planner", stores=[log]) as machine:
         print(learning.data["decision"])
         for row in machine.history(learning.id):
             for evidence in row.evidence:
-                print(f"  {row.status}, by {evidence.user_id or evidence.action}: {evidence.quote or row.content}")
+                print(f"  {row.status}, by {evidence.action or evidence.user_id}: {evidence.quote or row.content}")

@@ -40,7 +40,8 @@ _TENANT = "demo"
 
 _EARLIER = text("SELECT count(DISTINCT tenant) FROM learning.machine_spec WHERE tenant = :name OR tenant LIKE :like")
 _CALLS = text(
-    "SELECT store, count(*) AS calls FROM learning.model_call WHERE tenant = :tenant GROUP BY store ORDER BY store"
+    "SELECT store, count(*) AS calls FROM learning.model_call WHERE tenant = :tenant AND purpose = 'extract' "
+    "GROUP BY store ORDER BY store"
 )
 
 

@@ -97,9 +97,9 @@ class Corrections(Asking):
     def update(
         self,
         learning_id: UUID | str,
+        content: str | None = None,
         *,
         by: str,
-        content: str | None = None,
         value: Any = None,
         title: str | None = None,
         learning: str | None = None,
@@ -119,9 +119,9 @@ class Corrections(Asking):
     async def aupdate(
         self,
         learning_id: UUID | str,
+        content: str | None = None,
         *,
         by: str,
-        content: str | None = None,
         value: Any = None,
         title: str | None = None,
         learning: str | None = None,

@@ -100,7 +100,8 @@ class Entities(Asking):
     def _namespaces(self, user_id: object, session_id: object) -> list[str]:
         """The scopes that are looked into. Raises `InvalidArgument` where there is none."""
         user, session = checked_ids(user_id, session_id)
-        self._store(lookup.STORE)
+        if lookup.STORE not in self._stores:
+            raise InvalidArgument(lookup.STORE, "is not a store of this machine", "Make it with entity_memory=True")
         scopes = [scope for _, scope in self._reads([lookup.STORE], user, session)]
         if not scopes:
             raise self._missing_id(lookup.STORE)

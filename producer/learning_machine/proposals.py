@@ -73,9 +73,9 @@ class Proposals(Asking):
     def edit(
         self,
         learning_id: UUID | str,
+        content: str | None = None,
         *,
         by: str,
-        content: str | None = None,
         value: Any = None,
         title: str | None = None,
         learning: str | None = None,
@@ -94,9 +94,9 @@ class Proposals(Asking):
     async def aedit(
         self,
         learning_id: UUID | str,
+        content: str | None = None,
         *,
         by: str,
-        content: str | None = None,
         value: Any = None,
         title: str | None = None,
         learning: str | None = None,

@@ -105,7 +105,10 @@ class StaleLearning(LearningMachineError):
     """The learning was retired, replaced or decided before; `.state` says what became of it."""
 
     def __init__(self, learning_id: object, state: str) -> None:
-        super().__init__(f"learning {learning_id} {state}. `machine.history(id)` shows what became of it")
+        super().__init__(
+            f"learning {learning_id} {state}. `learning-machine learnings history {learning_id}` and `machine.history(id)` "
+            "show what became of it"
+        )
         self.learning_id = learning_id
         self.state = state
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from learning_schemas.scope import GLOBAL_NAMESPACE, USER_NAMESPACE
 from learning_schemas.spec import StoreSpec
-from learning_stores.operations import SAID_BY_OTHERS, SAID_BY_TOOL, SAID_BY_USER, Origin, Put
+from learning_stores.operations import SAID_BY_OTHERS, SAID_BY_TOOL, SAID_BY_USER, Operation, Origin
 from learning_stores.store import LearningStore
 
 Awaits = Literal["approval", "corroboration"]
@@ -46,7 +46,7 @@ def admission(store: LearningStore, spec: StoreSpec, origin: Origin) -> Admissio
     return Admission(confidence_below=below)
 
 
-def confidence_of(operation: Put, origin: Origin) -> float:
+def confidence_of(operation: Operation, origin: Origin) -> float:
     """How sure it is, by whose words it stands on."""
     if origin in ("human", "import"):
         return 1.0

@@ -19,6 +19,8 @@ def stated(calling: Calling, written: Written) -> str:
         return "Updated."
     if changes["proposed"]:
         return PROPOSED
+    if changes["held back"]:
+        return "Already known; what it should replace stays: a person has to decide this."
     if changes["confirmed"]:
         (learning_id,) = written.learning_ids
         status = calling.session.scalar(_STATUS, {"tenant": calling.place.tenant, "id": learning_id})

@@ -8,7 +8,7 @@ what is live.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,8 +20,9 @@ from learning_stores import learning_rows as rows
 from learning_stores.admission import AT_ONCE, CORROBORATING_USERS, Admission, confidence_of
 from learning_stores.entities import Resolved, resolve
 from learning_stores.grounding import content_key
-from learning_stores.learning_rows import Key, Raced
+from learning_stores.learning_rows import Raced
 from learning_stores.operations import Confirm, LiveLearning, Operation, Provenance, Put, Retire
+from learning_stores.row_locks import Key, key_of, lock, successor
 
 __all__ = ["Applied", "Raced", "apply"]
 
@@ -49,7 +50,7 @@ def apply(
     put_keys = [key for key in keys if key is not None]
     wanted = [operation.learning_id for operation in operations if not isinstance(operation, Put)]
     wanted += [each.replaces for each in operations if isinstance(each, Put) and each.replaces is not None]
-    found = rows.lock(session, source.place, wanted, put_keys)
+    found = lock(session, source.place, wanted, put_keys)
     now = session.scalar(_NOW)  # after the locks: a row that they waited for was live until here
     assert now is not None
     gone = rows.gone(session, source.place, put_keys)
@@ -94,8 +95,8 @@ class _Application:
         self.gone = gone
         self.changes: Counter[str] = Counter()
         self.by_id = {learning.id: learning for learning in found}
-        self.live = {rows.key_of(each): each for each in found if each.status == "active"}
-        self.proposed = {rows.key_of(each): each for each in found if each.status == "proposed"}
+        self.live = {key_of(each): each for each in found if each.status == "active"}
+        self.proposed = {key_of(each): each for each in found if each.status == "proposed"}
 
     def put(self, operation: Put, key: Key) -> UUID | None:
         """State something. Returns the row that holds it."""
@@ -115,8 +116,11 @@ class _Application:
             self.changes["confirmed"] += 1
             if target is not None and target.id != same_key.id and self._may_replace(target, operation, said_at):
                 # What should take the target's place is known already: one of the two is enough.
-                self._end(target, "superseded", said_at, same_key.id)
-                self.changes["retired"] += 1
+                if self._may_retract(target, operation):
+                    self._end(target, "superseded", said_at, same_key.id)
+                    self.changes["retired"] += 1
+                else:
+                    self.changes["held back"] += 1
             return same_key.id
         awaits = self.admission.of(confidence)
         if awaits is not None:
@@ -153,8 +157,9 @@ class _Application:
         operation, proposal = new.operation, self.proposed.get(new.key)
         if proposal is not None and _says_the_same(proposal, operation):
             self._cite(proposal.id, operation)
-            if not self._corroborated(proposal, awaits, replaced, new):
-                self.changes["confirmed"] += 1
+            if (live := self._corroborated(proposal, awaits, replaced, new)) is not None:
+                return live
+            self.changes["confirmed"] += 1
             return proposal.id
         if replaced is not None and not self._may_replace(replaced, operation, new.said_at):
             self.changes["outranked" if replaced.origin == "human" else "history"] += 1
@@ -178,21 +183,32 @@ class _Application:
         self.changes["proposed"] += 1
         return learning_id
 
-    def _corroborated(self, proposal: LiveLearning, awaits: str, replaced: LiveLearning | None, new: rows.New) -> bool:
-        """Whether it is live now, because enough distinct users' conversations support it."""
+    def _corroborated(
+        self, proposal: LiveLearning, awaits: str, replaced: LiveLearning | None, new: rows.New
+    ) -> UUID | None:
+        """The row that is live now, because enough distinct users' conversations support the statement; None: none is."""
         if awaits != "corroboration":
-            return False
+            return None
         if rows.supporting_users(self.session, self.source.place.tenant, proposal.id) < CORROBORATING_USERS:
-            return False
+            return None
         if replaced is not None and replaced.id != proposal.id:
             if not self._may_replace(replaced, new.operation, new.said_at):
-                return False
+                return None
             self._end(replaced, "superseded", new.said_at, proposal.id)
-        rows.activate(self.session, self.source.place.tenant, proposal.id, self.now)
-        self.proposed.pop(new.key, None)
-        self._remember(new, proposal.id, "active")
         self.changes["added" if replaced is None else "updated"] += 1
-        return True
+        core = new.operation.core
+        if core is None or _in_same_words(proposal, new.operation):
+            rows.activate(self.session, self.source.place.tenant, proposal.id, self.now)
+            self.proposed.pop(new.key, None)
+            self._remember(new, proposal.id, "active")
+            return proposal.id
+        # What only one of the two said has the support of one: the statement alone goes live.
+        learning_id = uuid7()
+        rows.insert(self.session, self.source, replace(new, operation=core), learning_id)
+        rows.copy_evidence(self.session, self.source.place.tenant, proposal.id, learning_id)
+        self._end(proposal, "superseded", new.said_at, learning_id)
+        self._remember(replace(new, operation=core), learning_id, "active")
+        return learning_id
 
     def retire(self, operation: Retire) -> UUID | None:
         """Take something back, unless it was said again later, a person said it, or others stand behind it."""
@@ -204,7 +220,7 @@ class _Application:
             self.changes["late"] += 1
         elif not self._overrules(target, operation):
             self.changes["outranked"] += 1
-        elif not self._may_retract(target):
+        elif not self._may_retract(target, operation):
             self.changes["held back"] += 1
         else:
             self._cite(target.id, operation)
@@ -223,12 +239,11 @@ class _Application:
         self.changes["confirmed"] += 1
         return target.id
 
-    def _may_retract(self, target: LiveLearning) -> bool:
+    def _may_retract(self, target: LiveLearning, operation: Operation) -> bool:
         """Behind approval a person retracts; behind corroboration whoever alone stands behind it."""
-        if self.admission.awaits is None:
-            return True
-        if self.admission.awaits == "approval":
-            return False
+        awaits = self.admission.of(confidence_of(operation, self.source.origin))
+        if awaits != "corroboration":
+            return awaits is None
         return not rows.supported_by_others(
             self.session, self.source.place.tenant, target.id, self.source.place.subject
         )
@@ -265,7 +280,7 @@ class _Application:
             return None
         if (here := self.by_id.get(learning_id)) is not None:
             return here
-        found = rows.successor(self.session, self.source.place, learning_id)
+        found = successor(self.session, self.source.place, learning_id)
         return None if found is None else self.by_id.get(found.id, found)
 
     def _cite(self, learning_id: UUID, operation: Operation) -> None:
@@ -275,13 +290,17 @@ class _Application:
         rows.retire(self.session, self.source, learning, reason, self.now, said_at, replaced_by)
         self.by_id.pop(learning.id, None)
         kept = self.live if learning.status == "active" else self.proposed
-        if (held := kept.get(rows.key_of(learning))) is not None and held.id == learning.id:
-            del kept[rows.key_of(learning)]
+        if (held := kept.get(key_of(learning))) is not None and held.id == learning.id:
+            del kept[key_of(learning)]
 
     def _remember(self, new: rows.New, learning_id: UUID, status: str) -> None:
         learning = new.as_learning(learning_id, self.source.origin, status)
         self.by_id[learning_id] = learning
         (self.live if status == "active" else self.proposed)[new.key] = learning
+
+
+def _in_same_words(learning: LiveLearning, operation: Put) -> bool:
+    return learning.data == operation.data and content_key(learning.content) == content_key(operation.content)
 
 
 def _says_the_same(learning: LiveLearning, operation: Put) -> bool:
@@ -291,4 +310,4 @@ def _says_the_same(learning: LiveLearning, operation: Put) -> bool:
         and learning.content_key.startswith(operation.content_key)
     ):
         return True
-    return learning.data == operation.data and content_key(learning.content) == content_key(operation.content)
+    return _in_same_words(learning, operation)

@@ -18,8 +18,24 @@ _CLASHES = (
 )
 
 
+_WITHIN = "within an attempt"
+
+
 def attempted(session: Session, work: Callable[[], T]) -> T:
-    """What `work` returns. Each attempt is a savepoint, so that a failed one gives back the locks that it took."""
+    """What `work` returns. Each attempt is a savepoint, so that a failed one gives back the locks that it took.
+
+    Within another attempt it is run once: the outer one holds locks too, and is what has to give them back.
+    """
+    if session.info.get(_WITHIN):
+        return work()
+    session.info[_WITHIN] = True
+    try:
+        return _repeated(session, work)
+    finally:
+        del session.info[_WITHIN]
+
+
+def _repeated(session: Session, work: Callable[[], T]) -> T:
     for left in range(TRIES - 1, -1, -1):
         try:
             with session.begin_nested():

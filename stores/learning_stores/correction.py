@@ -19,10 +19,10 @@ from learning_stores import learning_rows as rows
 from learning_stores.admission import AT_ONCE
 from learning_stores.attempts import attempted
 from learning_stores.entities import resolve
-from learning_stores.learning_rows import Key
 from learning_stores.library import Kept, fate, get, kept
 from learning_stores.operations import Citation, Confirm, LiveLearning, Provenance, Put, Retire
 from learning_stores.place import Place
+from learning_stores.row_locks import Key, lock
 from learning_stores.store import LearningStore
 from learning_stores.wording import Terms, Wording, kind_of, restated, stated
 from learning_stores.writing import Written, lock_subject, write
@@ -158,7 +158,7 @@ def hold(
     lock_subject(session, place)
     resolve(session, place, names)
     keys = [] if meets is None else [meets]
-    locked = {row.id: row for row in rows.lock(session, place, [learning.id, *also], keys)}
+    locked = {row.id: row for row in lock(session, place, [learning.id, *also], keys)}
     row = locked.pop(learning.id, None)
     if row is None or row.status != status:
         raise StaleLearning(learning.id, fate(get(session, tenant, learning.id)))

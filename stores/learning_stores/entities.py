@@ -11,17 +11,22 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
-from learning_schemas.scope import GLOBAL_NAMESPACE
+from learning_schemas.scope import GLOBAL_NAMESPACE, USER_NAMESPACE
 from learning_stores.grounding import content_key
 from learning_stores.operations import EntityName, Operation, Put
 from learning_stores.place import Place
 
+# In two halves: `user_id IS NOT DISTINCT FROM` would read all entities of the namespace.
 _NAMED = text("""
     SELECT e.id, e.type, e.name_key
-    FROM learning.entity e
-    JOIN unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
-      ON e.type = wanted.type AND e.name_key = wanted.name
-    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NOT DISTINCT FROM cast(:user_id AS text)
+    FROM unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
+    JOIN learning.entity e ON e.type = wanted.type AND e.name_key = wanted.name
+    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id = cast(:user_id AS text) AND e.merged_into IS NULL
+    UNION ALL
+    SELECT e.id, e.type, e.name_key
+    FROM unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
+    JOIN learning.entity e ON e.type = wanted.type AND e.name_key = wanted.name
+    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NULL AND cast(:user_id AS text) IS NULL
       AND e.merged_into IS NULL
 """)
 
@@ -83,7 +88,8 @@ def resolve(session: Session, place: Place, operations: Sequence[Operation]) -> 
 
 def _owner(place: Place) -> dict[str, str | None]:
     user_id, _ = place.owner
-    return {"tenant": place.tenant, "namespace": place.namespace or GLOBAL_NAMESPACE, "user_id": user_id}
+    namespace = place.namespace or (USER_NAMESPACE if user_id else GLOBAL_NAMESPACE)  # a store need not be namespaced
+    return {"tenant": place.tenant, "namespace": namespace, "user_id": user_id}
 
 
 def _columns(name: EntityName) -> dict[str, str]:

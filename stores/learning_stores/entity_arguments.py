@@ -11,7 +11,7 @@ from learning_stores.tooling import Arguments
 DEFAULT_RESULTS, MAX_RESULTS = 5, 20
 
 _ENTITY = "The name of the thing that it is about"
-_TYPE = "What kind of thing it is: one word, such as company, person or project; null where it is known, or nobody said"
+_TYPE = "What kind of thing it is: one word, such as company, person or project; null for one that is known already"
 
 
 class PropertyValue(BaseModel):

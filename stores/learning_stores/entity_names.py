@@ -19,9 +19,6 @@ MAX_NAME = 200
 MAX_TYPE = 60
 """Characters of an entity's type."""
 
-THING = "thing"
-"""The type of what nobody said the type of."""
-
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 """Thai, Lao, Burmese, Khmer, kana, Chinese characters, and Hangul with its endings: inside a regular expression's brackets."""
 

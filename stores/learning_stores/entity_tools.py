@@ -27,7 +27,6 @@ from learning_stores.entity_forgetting import forget
 from learning_stores.entity_names import (
     MAX_NAME,
     MAX_TYPE,
-    THING,
     entity_told,
     entity_type,
     is_date,
@@ -163,9 +162,10 @@ def _search(calling: Calling, arguments: SearchEntities) -> str:
 
 
 def _forget(calling: Calling, arguments: ForgetFact) -> str:
-    about, here = _entity(calling, arguments.entity, None)
-    if here is None:
-        return f"Nothing is known of {about.name}."
+    called = _name(arguments.entity, "the name")
+    here = _known(calling, called, None)
+    if here is None or here.scope != calling.place.scope:
+        return defused(f"Nothing is known of {called}.")
     return forget(calling, here, written(arguments.fact))
 
 
@@ -185,6 +185,19 @@ def _entity(calling: Calling, name: str, kind: str | None) -> tuple[EntityName, 
     """The entity that is meant, and its row where it lies in the place that is written to. Refuses where that is open."""
     called = _name(name, "the name")
     wanted = _type(calling, kind) if kind is not None else None
+    if (one := _known(calling, called, wanted)) is not None:
+        return one.entity, one if one.scope == calling.place.scope else None
+    if is_pointer(called, wanted or ""):
+        raise ToolRefusal(f"Not saved: {called!r} is no name. Say what it is called.")
+    if wanted is None:  # without one, whoever says the type later would make a second thing of that name
+        listed = entity_types(calling.spec)
+        types = f"one of {', '.join(listed)}" if listed is not None else "such as company, person or project"
+        raise ToolRefusal(defused(f"Not saved: nothing is called {called} yet. Give its type too, {types}."))
+    return EntityName(called, wanted), None
+
+
+def _known(calling: Calling, called: str, wanted: str | None) -> FoundEntity | None:
+    """The one that is known by this name. Refuses where several are."""
     found = [each for each in named(calling, called) if wanted is None or each.type == wanted]
     # Nearer ones first: of this place, and called so by their own name.
     found = [each for each in found if each.scope == calling.place.scope] or found
@@ -193,13 +206,7 @@ def _entity(calling: Calling, name: str, kind: str | None) -> tuple[EntityName, 
     if len(distinct) > 1:
         told = " or ".join(entity_told(each.entity) for each in distinct.values())
         raise ToolRefusal(defused(f"Which {called}? {told}. Say which by its name and type; nothing was changed."))
-    if distinct:
-        (one,) = distinct.values()
-        return one.entity, one if one.scope == calling.place.scope else None
-    entity = EntityName(called, wanted or _type(calling, THING))
-    if is_pointer(entity.name, entity.type):
-        raise ToolRefusal(f"Not saved: {called!r} is no name. Say what it is called.")
-    return entity, None
+    return next(iter(distinct.values()), None)
 
 
 def _type(calling: Calling, kind: str) -> str:

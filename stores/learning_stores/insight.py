@@ -1,6 +1,6 @@
 """An insight as a learning: its parts, how long they may be, and how it reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from learning_stores.grounding import fold, storable
@@ -22,17 +22,26 @@ def insight_put(
     title: str,
     learning: str,
     context: str | None,
-    tags: Iterable[str],
+    tags: Sequence[str],
     fields: Mapping[str, Any] | None,
     citations: tuple[Citation, ...],
 ) -> Put:
-    """State it. `fields` are the user's own, checked; None where the spec has no schema for them."""
+    """State it. `fields` are the user's own, checked; None where the spec has no schema for them.
+
+    Title, context, tags and fields are in the words of whoever says it; what several users support is the learning.
+    """
     # What says itself once is not said twice: a title that begins the learning, a context that is in it.
     content = learning if fold(learning).startswith(fold(title).rstrip("….")) else f"{title}: {learning}"
     if context and fold(context) not in fold(learning):
         content += f" ({context})"
     if fields:
         content += f" [{'; '.join(f'{name}: {told(value)}' for name, value in fields.items())}]"
+    bare = shortened(learning)
+    core = None
+    if (title, context, list(tags), fields or None) != (bare, None, [], None):
+        core = insight_put(
+            title=bare, learning=learning, context=None, tags=(), fields=fields and {}, citations=citations
+        )
     data: dict[str, Any] = {"title": title, "learning": learning, "context": context, "tags": cleaned_tags(tags)}
     return Put(
         kind=KIND,
@@ -41,6 +50,7 @@ def insight_put(
         citations=citations,
         data=data if fields is None else {**data, "fields": dict(fields)},
         equal_by_key=True,
+        core=core,
     )
 
 

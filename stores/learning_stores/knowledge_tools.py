@@ -101,13 +101,16 @@ def _arguments(spec: StoreSpec) -> type[Arguments]:
 
 def _search(calling: Calling, arguments: SearchLearnings) -> str:
     limit = DEFAULT_RESULTS if arguments.limit is None else min(max(arguments.limit, 1), MAX_RESULTS)
+    query = storable(arguments.query)[:MAX_QUERY]
+    if not query.strip():
+        raise ToolRefusal("No answer: query is empty. Say in a few words what you want to know.")
     rows = calling.session.execute(
         _FOUND,
         {
             "tenant": calling.place.tenant,
             "stores": [calling.place.store] * len(calling.scopes),
             "scopes": list(calling.scopes),
-            "query": storable(arguments.query)[:MAX_QUERY],
+            "query": query,
             "limit": limit,
         },
     )

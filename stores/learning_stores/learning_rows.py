@@ -17,24 +17,11 @@ from sqlalchemy.orm import Session
 from learning_schemas.ids import uuid7
 from learning_stores.operations import Citation, LiveLearning, Provenance, Put
 from learning_stores.place import Place
+from learning_stores.row_locks import Key, arrays
 
 
 class Raced(Exception):
     """Somebody else added an equal row after the locks were taken: roll back and run the same patch again."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """What two rows must share to be of one statement, within a place."""
-
-    kind: str
-    about: UUID | None
-    content_key: str
-
-
-def key_of(learning: LiveLearning) -> Key:
-    """A row's key."""
-    return Key(learning.kind, learning.about, learning.content_key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,46 +59,6 @@ class Gone:
     by_person: bool
 
 
-# By key, in two halves: `about IS NOT DISTINCT FROM` would use no index.
-_FIND = text("""
-    SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
-    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about = w.about
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
-    UNION
-    SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
-    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about IS NULL AND w.about IS NULL
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
-""")
-
-# Locked by id, after the entities: the order that every writer keeps. What came in between is found by its unique key.
-_LOCK = text("""
-    SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target
-    FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired' AND l.id = ANY (:ids)
-    ORDER BY l.id FOR UPDATE
-""")
-
-
-def lock(session: Session, place: Place, ids: Collection[UUID], keys: Collection[Key]) -> list[LiveLearning]:
-    """The live and proposed rows of these ids and keys, locked."""
-    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope}
-    wanted = set(ids)
-    if keys:
-        wanted |= set(session.scalars(_FIND, {**where, **_arrays(keys)}))
-    if not wanted:
-        return []
-    return [LiveLearning(**row._mapping) for row in session.execute(_LOCK, {**where, "ids": sorted(wanted)})]
-
-
-def _arrays(keys: Collection[Key]) -> dict[str, list[Any]]:
-    distinct = list(dict.fromkeys(keys))
-    return {
-        "kinds": [key.kind for key in distinct],
-        "keys": [key.content_key for key in distinct],
-        "abouts": [key.about for key in distinct],
-    }
-
-
 # The last one of each key that ended because of what was said or decided; not one that was undone, pruned or forgotten.
 _GONE = text("""
     SELECT DISTINCT ON (l.kind, l.about, l.content_key) l.kind, l.about, l.content_key, l.valid_to,
@@ -134,30 +81,8 @@ def gone(session: Session, place: Place, keys: Collection[Key]) -> dict[Key, Gon
     where = {"tenant": place.tenant, "store": place.store, "scope": place.scope}
     return {
         Key(row.kind, row.about, row.content_key): Gone(valid_to=row.valid_to, by_person=row.by_person)
-        for row in session.execute(_GONE, {**where, **_arrays(keys)})
+        for row in session.execute(_GONE, {**where, **arrays(keys)})
     }
-
-
-# Who took the place of a row that is no longer live, however many steps on; never beyond the place.
-_SUCCESSOR = text("""
-    WITH RECURSIVE chain AS (
-        SELECT replaced_by FROM learning.learning
-        WHERE tenant = :tenant AND id = :id AND store = :store AND scope = :scope
-        UNION
-        SELECT l.replaced_by FROM learning.learning l JOIN chain c ON l.tenant = :tenant AND l.id = c.replaced_by
-    )
-    SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target
-    FROM chain c JOIN learning.learning l ON l.tenant = :tenant AND l.id = c.replaced_by
-    WHERE l.status = 'active' AND l.store = :store AND l.scope = :scope
-    FOR UPDATE OF l
-""")
-
-
-def successor(session: Session, place: Place, learning_id: UUID) -> LiveLearning | None:
-    """The live row at the end of the chain of replacements, locked."""
-    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope, "id": learning_id}
-    row = session.execute(_SUCCESSOR, where).first()
-    return None if row is None else LiveLearning(**row._mapping)
 
 
 _INSERT = text("""
@@ -319,13 +244,14 @@ def copy_evidence(session: Session, tenant: str, of: UUID, onto: UUID) -> None:
 
 
 _USERS = text("""
-    SELECT count(DISTINCT subject) FROM learning.evidence
-    WHERE tenant = :tenant AND learning_id = :id AND withdrawn_at IS NULL AND subject LIKE 'user/%'
+    SELECT count(DISTINCT v.subject) FROM learning.evidence v
+    JOIN learning.learning l ON l.tenant = v.tenant AND l.id = v.learning_id AND l.awaits IS DISTINCT FROM 'approval'
+    WHERE v.tenant = :tenant AND v.learning_id = :id AND v.withdrawn_at IS NULL AND v.subject LIKE 'user/%'
 """)
 
 
 def supporting_users(session: Session, tenant: str, learning_id: UUID) -> int:
-    """In how many distinct users' conversations it was said."""
+    """In how many distinct users' conversations it was said; none where it awaits a person, whom no number of users replaces."""
     return int(session.scalar(_USERS, {"tenant": tenant, "id": learning_id}) or 0)
 
 

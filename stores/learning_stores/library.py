@@ -85,7 +85,8 @@ _SHOWN = """
     CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                    'origin', v.origin, 'source_id', v.extraction_id, 'event_id', v.event_id, 'message', v.message,
-                   'quote', v.quote, 'user_id', v.user_id, 'occurred_at', v.occurred_at, 'action', c.action, 'by', c.by_whom)
+                   'quote', v.quote, 'user_id', coalesce(v.user_id, CASE WHEN c.origin = 'tool' THEN c.user_id END),
+                   'occurred_at', v.occurred_at, 'action', c.action, 'by', c.by_whom)
                    ORDER BY v.occurred_at, v.added_at, v.id) AS evidence
         FROM (
             SELECT * FROM learning.evidence

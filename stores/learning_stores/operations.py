@@ -53,7 +53,8 @@ class Put:
     """State something: a new learning, a new value under a key, or a replacement of a known learning.
 
     `about` is the entity that it is about, `target` the other end of a relationship; a `content_key` counts for these two.
-    With `equal_by_key` an equal key says the same, however it is worded; without it a key is a place for one value.
+    With `equal_by_key` an equal key says the same, however it is worded; without it a key is a place for one value. `core` is
+    the same statement without what one speaker adds to it: what goes live when two users support it in different words.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Put:
     about: EntityName | None = None
     target: EntityName | None = None
     equal_by_key: bool = False
+    core: "Put | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

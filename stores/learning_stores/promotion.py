@@ -16,6 +16,7 @@ from learning_stores.learning_rows import copy_evidence
 from learning_stores.library import Kept, get, kept
 from learning_stores.operations import Put
 from learning_stores.place import Place
+from learning_stores.row_locks import Key, lock_keys
 from learning_stores.writing import write
 
 
@@ -37,9 +38,12 @@ def promote(
     def work() -> Learning:
         found = kept(session, tenant, learning_id, stores)
         _check(found, namespace)
-        held = hold(session, tenant, found, status="active")
         scope = namespace_scope(namespace, None)
         assert scope is not None  # not the namespace "user"
+        # Of both places before any row: an equal insight may be promoted the other way at the same time.
+        key = Key(KIND, None, found.content_key)
+        lock_keys(session, tenant, found.learning.store, [found.scope, scope], [key])
+        held = hold(session, tenant, found, status="active")
         place = Place(tenant=tenant, store=found.learning.store, scope=scope, namespace=namespace)
         stated = Put(
             kind=held.row.kind,

@@ -17,9 +17,9 @@ from learning_stores.attempts import attempted
 from learning_stores.correction import Held, TermsOf, hold, hold_to_reword, succeed
 from learning_stores.grounding import content_key
 from learning_stores.insight import KIND as INSIGHT
-from learning_stores.learning_rows import Key
 from learning_stores.library import get, kept
 from learning_stores.operations import Confirm, LiveLearning, Provenance, Retire
+from learning_stores.row_locks import Key, key_of
 from learning_stores.wording import Wording
 from learning_stores.writing import write
 
@@ -50,9 +50,7 @@ def approve(
     def work() -> Learning:
         held = _hold(session, tenant, learning_id, stores)
         own = Key(held.row.kind, held.row.about, held.row.content_key)
-        equal = next(
-            (each for each in _live(held) if rows.key_of(each) == own and _says_the_same(each, held.row)), None
-        )
+        equal = next((each for each in _live(held) if key_of(each) == own and _says_the_same(each, held.row)), None)
         holder = held.row if equal is None else equal
         said = Confirm(learning_id=holder.id, citations=(held.citation(),))
         written = write(session, held.place, [said], AT_ONCE, origin="human", action="approved", by=by)

@@ -19,6 +19,7 @@ from learning_stores.settings import ServiceSettings
 
 # The agent's process imports this module: jsonschema is imported where a value is checked, by a worker or a tool. The default
 # fields, which any agent may set, need none of it.
+_KINDS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _TEXTS: tuple[dict[str, Any], ...] = ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]})
 
 
@@ -93,6 +94,8 @@ def refused_value(name: str, schema: Mapping[str, Any], error: ValueError) -> st
     if isinstance(error, ConfigurationError):
         return str(error)
     takes = {keyword: value for keyword, value in strict_value(schema).items() if keyword != "description"}
+    if (kind := _KINDS.get(str(takes.get("type")))) is not None and len(takes) == 1:
+        return f"{name} takes {kind}."
     return f"{name} takes another value, one of the form {to_json(takes).decode()}."
 
 

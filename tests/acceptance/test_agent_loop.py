@@ -69,15 +69,22 @@ def test_given_an_agent_with_memory_of_its_user_when_asked_in_another_session_th
 
 
 def test_given_the_lines_of_the_guide_when_run_in_their_order_then_they_do_what_it_says(
-    system: Any, capsys: pytest.CaptureFixture[str]
+    system: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(ROOT / "cookbook")
+    for name, value in {**system.place.env, "LEARNING_TENANT": "guided", "LEARNING_MODEL": "offline-rules-1"}.items():
+        if name.startswith("LEARNING_"):
+            monkeypatch.setenv(name, value)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "agents.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
-    with system.place.machine(learned_knowledge=True, tenant="guided") as machine:
-        names: dict[str, Any] = {"machine": machine}
-        for block in blocks:
-            exec(block, names)
-        assert capsys.readouterr().out.startswith("Saved")
+    assert len(blocks) == 6
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)
+    with names["machine"] as machine, names["client"]:
+        told = capsys.readouterr().out.splitlines()
+        assert told[0] == "Saved."
+        assert told[-2].endswith("save_learning: Saved.")
+        assert "never deploy on a friday" in told[-1].lower()
         assert names["receipt"].via == "stream"
         assert [one["function"]["name"] for one in names["offered"]] == list(names["tools"])
-        assert len(machine.learnings(store="learned_knowledge")) == 1
+        assert len(machine.learnings(store="learned_knowledge")) == 2

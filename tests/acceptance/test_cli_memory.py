@@ -153,6 +153,7 @@ def test_given_a_schema_that_agents_registered_when_a_field_is_set_by_command_th
         (("learnings", "add", "x", "--user", "alex", "--by", " "), "--by"),
         (("learnings", "add", "x", "--data", "[1]", "--user", "alex", *BY), "--data"),
         (("learnings", "list", "--status", "gone"), "gone"),
+        (("learnings", "add", "Uses Kafka", "--entity", "Acme", *BY), "--type: is not given. Give --type"),
         (("proposals", "approve", "first", *BY), "learning_id"),
         (("proposals", "reject", NOBODY, "--reason", " ", *BY), "--reason"),
         (("entities", "show", "Acme", "--hops", "4"), "hops"),
@@ -196,7 +197,9 @@ def test_given_proposals_when_decided_by_command_then_they_are_live_or_gone_with
     assert listed.returncode == 0
     assert all(each in listed.stdout for each in (first, second, third, "waits for approval"))
     assert [each["id"] for each in _json(place, "proposals", "list", "--limit", "1")] == [third]
-    assert "propose_learning" in _run(place, "proposals", "show", first).stdout
+    shown = _run(place, "proposals", "show", first).stdout
+    assert "propose_learning (tool, for alex)" in shown
+    assert "tags: ci, title: CI, learning: Retry the login test once" in shown
     approved = _run(place, "proposals", "approve", first, *BY)
     assert approved.returncode == 0
     assert "approved, and live" in approved.stderr
@@ -210,6 +213,7 @@ def test_given_proposals_when_decided_by_command_then_they_are_live_or_gone_with
     again = _run(place, "proposals", "reject", first, *BY)
     assert again.returncode == 1
     assert "was approved by support@acme.com" in again.stderr
+    assert f"`learning-machine learnings history {first}`" in again.stderr
     assert _json(place, "proposals", "list") == []
     live = {each["content"] for each in _json(place, "learnings", "list")}
     assert live == {"CI: Retry the login test once", "DB: Vacuum on Sunday night"}

@@ -44,6 +44,11 @@ T = TypeVar("T")
 MAX_WINDOWS = 8
 """Windows of one claim; then others have a turn."""
 COMMIT_TRIES = 5
+_CLASHES = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UniqueViolation,  # an equal row became live after the locks were taken: the answer is not at fault
+)
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 2.0, 900.0
 CONFIGURATION_SECONDS = 60.0
 """Between two tries where somebody has to change the configuration."""
@@ -305,11 +310,9 @@ class Extractor:
                 if not left:
                     raise
             except DBAPIError as error:
-                if isinstance(error.orig, (psycopg.DataError, psycopg.IntegrityError)):
-                    raise InvalidOutput(f"the database refuses it ({type(error.orig).__name__})") from None
-                if not left or not isinstance(
-                    error.orig, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-                ):
+                if not left or not isinstance(error.orig, _CLASHES):
+                    if isinstance(error.orig, (psycopg.DataError, psycopg.IntegrityError)):
+                        raise InvalidOutput(f"the database refuses it ({type(error.orig).__name__})") from None
                     raise
                 logger.info("commit repeated", mailbox_id=held.mailbox_id, cause=type(error.orig).__name__)
         raise AssertionError("unreachable")

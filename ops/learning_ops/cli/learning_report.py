@@ -10,6 +10,7 @@ from rich.text import Text
 from learning_ops.cli.output import moment
 from learning_ops.cli.table import PlainTable, plain
 from learning_schemas.results import Evidence, Learning
+from learning_stores.user_values import told
 
 
 def page(title: str, learnings: Sequence[Learning]) -> PlainTable:
@@ -74,8 +75,8 @@ def _facts(learning: Learning) -> list[tuple[str, Any]]:
     ]
     if learning.confidence is not None:
         found.append(("confidence", f"{learning.confidence:.2g}"))
-    if learning.data:
-        found.append(("data", ", ".join(f"{name}: {value}" for name, value in learning.data.items())))
+    if given := [f"{name}: {told(value)}" for name, value in learning.data.items() if value not in (None, [], {})]:
+        found.append(("data", ", ".join(given)))
     if learning.replaced_by is not None:
         found.append(("replaced by", str(learning.replaced_by)))
     if learning.replaces is not None:
@@ -95,7 +96,9 @@ def _evidence(evidence: Sequence[Evidence]) -> PlainTable:
 
 def _who(evidence: Evidence) -> str:
     if evidence.action is not None:
-        return f"{evidence.action} by {evidence.by}" if evidence.by else f"{evidence.action} ({evidence.origin})"
+        if evidence.by:
+            return f"{evidence.action} by {evidence.by}"
+        return f"{evidence.action} ({evidence.origin}{f', for {evidence.user_id}' if evidence.user_id else ''})"
     said = f"said by {evidence.user_id}" if evidence.user_id else "said in a conversation"
     return said if evidence.origin == "extraction" else evidence.origin
 

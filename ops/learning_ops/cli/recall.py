@@ -26,11 +26,24 @@ def recall(
 
     if user is None and session is None:
         raise WrongUsage("Say whose memory is meant: --user, --session, or both")
-    from learning_machine import EntityMemoryConfig, LearnedKnowledgeConfig, LearningMachine, RecallFailed
+    from learning_machine import (
+        CustomStoreConfig,
+        EntityMemoryConfig,
+        LearnedKnowledgeConfig,
+        LearningMachine,
+        RecallFailed,
+    )
+    from learning_stores.registry import installed
     from learning_stores.settings import AgentSettings
 
     try:
         own = [name for name in ("user",) if user is not None and name != namespace]
+        shared: dict[str, Any] = {"namespace": namespace, "also_reads": own}
+        custom = [
+            CustomStoreConfig(store=store, **(shared if store.namespaced else {}))
+            for name, store in installed().items()
+            if name not in ("user_profile", "session_context", "entity_memory", "learned_knowledge")
+        ]
         with LearningMachine(
             tenant=tenant,
             recall_tokens=max_tokens,
@@ -38,6 +51,7 @@ def recall(
             user_profile=True,
             session_context=True,
             entity_memory=EntityMemoryConfig(namespace=namespace, also_reads=own),
+            stores=custom,
             learned_knowledge=LearnedKnowledgeConfig(namespace=namespace, also_reads=own),
         ) as machine:
             result = machine.recall(user_id=user, session_id=session, on_error="raise")

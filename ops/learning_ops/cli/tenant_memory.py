@@ -1,6 +1,7 @@
 """One tenant's memory, as commands ask it: as the app role, any store and any user, one transaction a question."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -41,8 +42,13 @@ def ask(tenant: str, question: Callable[["Session"], T]) -> T:
         try:
             return database.run(tenant, question)
         except InvalidArgument as error:
-            option = _OPTIONS.get(error.argument, f"--{error.argument.replace('_', '-')}")
-            raise WrongUsage(f"{option}: {error.problem}. {error.remedy}") from None
+            remedy = re.sub(r"\b(\w+)=…", lambda named: _option(named[1]), error.remedy)
+            raise WrongUsage(f"{_option(error.argument)}: {error.problem}. {remedy}") from None
+
+
+def _option(argument: str) -> str:
+    """An argument as the command line has it."""
+    return _OPTIONS.get(argument, f"--{argument.replace('_', '-')}")
 
 
 def checked(name: str, value: str) -> str:
@@ -101,7 +107,9 @@ def terms(session: "Session", tenant: str, store: str) -> "Terms":
 
     stores = installed()
     if store not in stores:
-        raise WrongUsage(f"--store: {store} is not installed here. There are {', '.join(stores)}")
+        raise WrongUsage(
+            f"the store {store} is not installed here: there are {', '.join(stores)}. LEARNING_STORES names stores of your own"
+        )
     return latest_terms(session, tenant, stores[store])
 
 

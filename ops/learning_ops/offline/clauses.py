@@ -13,8 +13,9 @@ _MASK = "\x00"
 _LONGEST = 600  # characters of a sentence that is read; longer ones are pasted text, and slow to match
 _HIDDEN = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`|(?m:^>.*$)|\[[^\]\n]{0,400}\]", re.DOTALL)
 _QUOTED = re.compile(r'"([^"\n]*)"')
-_STOP = re.compile(r"[.!?…]+(?=[\s)]|$)|[。！？]+|[\n;]+")  # noqa: RUF001 - full-width stops end sentences too
+_STOP = re.compile(r"(?<![.!?…])[.!?…]++(?=[\s)]|$)|[。！？]+|[\n;]+")  # noqa: RUF001 - full-width stops end sentences too
 _ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Prof|Jr|Sr|vs|etc|approx|Inc|Ltd|Co|e\.g|i\.e)|\b[A-Z])$")
+_ABBREVIATED = 8  # characters before a stop in which an abbreviation shows, one more than it has among them
 
 _ADVERBS = r"(?:(?:also|really|just|now|always|absolutely|currently|still|usually|actually|recently|never)\s+)*"
 _SUBJECT = (
@@ -190,7 +191,7 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     spans = []
     start = 0
     for stop in _STOP.finditer(text):
-        if stop[0] == "." and _ABBREVIATION.search(text[start : stop.start()]):
+        if stop[0] == "." and _ABBREVIATION.search(text[max(start, stop.start() - _ABBREVIATED) : stop.start()]):
             continue
         spans.append((start, stop.end()))
         start = stop.end()

@@ -7,7 +7,7 @@ from typing import Any
 
 from learning_ops.offline.clauses import REPORTED, UNREAL, Sentence, plain_sentences, strip_openers
 from learning_ops.offline.insight_statements import content_words
-from learning_ops.offline.profile_rules import quote
+from learning_ops.offline.quotation import quote
 from learning_ops.offline.shaping import shaped
 from learning_ops.offline.transcript import Known, Line, Transcript
 
@@ -81,7 +81,8 @@ def _plain(lines: Sequence[Line]) -> Iterator[tuple[Line, Sentence, str]]:
     """The sentences in which somebody says how things are, each with its line and its words without openers."""
     for line in lines:
         for sentence in plain_sentences(line.text) if line.role in _SPEAKERS else ():
-            text = sentence.text[strip_openers(sentence.text) :] if not _front(sentence.text) else sentence.text
+            whole = " ".join(sentence.text.split())  # runs of white space are what makes these patterns slow
+            text = whole[strip_openers(whole) :] if not _front(whole) else whole
             asked = sentence.text.rstrip().endswith("?")
             if not asked and "\x00" not in text and not _GUESSED.search(text) and not UNREAL.search(text):
                 yield line, sentence, text.rstrip(" .!…")

@@ -8,7 +8,7 @@ from typing import Any
 from learning_ops.offline.entity_statement import EntityStatement, Named
 from learning_ops.offline.entity_statements import entity_statements
 from learning_ops.offline.names import EXPLICIT, own_type, technology
-from learning_ops.offline.profile_rules import quote
+from learning_ops.offline.quotation import quote
 from learning_ops.offline.shaping import shaped
 from learning_ops.offline.transcript import Known, Line, Transcript
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from learning_ops.offline.clauses import plain_sentences, strip_openers
 from learning_ops.offline.insight_statements import Lesson, content_words, lessons
-from learning_ops.offline.profile_rules import quote
+from learning_ops.offline.quotation import quote
 from learning_ops.offline.shaping import shaped
 from learning_ops.offline.transcript import Known, Line, Transcript
 

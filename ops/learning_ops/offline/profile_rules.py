@@ -8,6 +8,7 @@ from typing import Any
 
 from learning_ops.offline.clauses import fold
 from learning_ops.offline.instance import branches, fits
+from learning_ops.offline.quotation import quote
 from learning_ops.offline.statement import Statement
 from learning_ops.offline.statements import statements
 from learning_ops.offline.transcript import Known, Line, Transcript
@@ -123,29 +124,6 @@ def profile_patch(transcript: Transcript, schema: Mapping[str, Any]) -> dict[str
         "update": list(update.values()),
         "retract": list(retract.values()),
     }
-
-
-def quote(text: str, start: int, end: int) -> str:
-    """The words of `text` from `start` to `end`, widened word by word until there are three, or the whole of it."""
-    words = list(re.finditer(r"\S+", text))
-    inside = [number for number, word in enumerate(words) if word.end() > start and word.start() < end]
-    if not inside:
-        return text.strip()
-    first, last = inside[0], inside[-1]
-    while _weight(words[first : last + 1]) < 3 and (first > 0 or last + 1 < len(words)):
-        if last + 1 < len(words):
-            last += 1
-        else:
-            first -= 1
-    if (first, last) == (0, len(words) - 1):
-        return text.strip()
-    if (first, last) == (inside[0], inside[-1]):
-        return text[start:end]
-    return text[words[first].start() : words[last].end()]
-
-
-def _weight(words: Sequence[re.Match[str]]) -> int:
-    return sum(any(letter.isalnum() for letter in word[0]) for word in words)
 
 
 def _same(left: str, right: str) -> bool:

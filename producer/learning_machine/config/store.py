@@ -62,6 +62,12 @@ class StoreConfig:
             checked_flag(f"{store}.enable_agent_tools", self.enable_agent_tools)
         if self.approval == "always":
             object.__setattr__(self, "approval", Approval(always=True))
+        elif self.approval is not None and not isinstance(self.approval, Approval):
+            raise ConfigurationError(
+                f"{store}.approval",
+                'is neither "always" nor an Approval',
+                'Give "always" or Approval(confidence_below=0.8)',
+            )
         spec = self.spec()
         self._check_tools(spec)
         self._check_approval()
@@ -129,7 +135,7 @@ class StoreConfig:
             return
         if approval.namespaces is not None and not self._learning_store().namespaced:
             raise ConfigurationError(
-                argument, "names namespaces, and this store has none", "Use always=True or confidence_below=…"
+                argument, "names namespaces, and this store has none", 'Use "always" or Approval(confidence_below=…)'
             )
 
 

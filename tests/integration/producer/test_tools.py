@@ -90,6 +90,21 @@ def test_given_a_saved_memory_then_recall_has_it_at_once_and_its_evidence_names_
     }
 
 
+def test_given_what_a_tool_kept_then_it_says_for_whom_and_a_person_corrects_it_in_one_line(place: Place) -> None:
+    with place.machine(user_profile=AGENTIC, learned_knowledge=True) as machine:
+        of_alice = tools(machine)
+        of_alice["save_memory"](content="Prefers coffee")
+        of_alice["save_learning"](**INSIGHT)
+        (memory,) = machine.learnings(user_id="alice", store="user_profile")
+        (insight,) = machine.learnings(store="learned_knowledge")
+
+        assert insight.user_id is None
+        assert [(each.action, each.user_id) for each in insight.evidence] == [("save_learning", "alice")]
+        corrected = machine.update(memory.id, "Prefers tea", by="ann")
+        assert corrected.content == "Prefers tea"
+        assert (corrected.evidence[-1].by, corrected.evidence[-1].user_id) == ("ann", None)
+
+
 def test_given_a_saved_insight_then_another_users_agent_finds_it_at_once(place: Place) -> None:
     with place.machine(learned_knowledge=True) as machine:
         assert tools(machine, "alice")["save_learning"](**INSIGHT) == "Saved."

@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from harness import rows
 from learning_schemas.ids import uuid7
+from learning_stores import entities
 from learning_stores.admission import AT_ONCE
 from learning_stores.database import Database
 from learning_stores.grounding import content_key
@@ -144,3 +146,24 @@ def test_given_two_users_own_namespaces_when_both_write_then_each_has_an_entity_
     assert mine == [{"namespace": "user"}]
     owned = rows(everything_db, "SELECT FROM learning.learning WHERE user_id = :name", name=name)
     assert len(owned) == 1
+
+
+def test_given_many_entities_when_some_are_named_then_each_is_found_by_the_index_of_names(
+    app_db: Database, everything_db: Database
+) -> None:
+    """Under every write of an entity: a namespace of very many is not read through."""
+    with everything_db.transaction() as session:
+        session.execute(
+            text("""
+            INSERT INTO learning.entity (tenant, id, namespace, type, name, name_key)
+            SELECT 'default', gen_random_uuid(), 'global', 'company', 'Company ' || n, 'company ' || n
+            FROM generate_series(1, 5000) AS n""")
+        )
+        session.execute(text("ANALYZE learning.entity"))
+    values = {"tenant": "default", "namespace": "global", "user_id": None, "types": ["company"], "names": ["company 7"]}
+    with app_db.transaction("default") as session:
+        explained = text(f"EXPLAIN (ANALYZE, COSTS OFF) {entities._NAMED.text}")
+        plan = [row[0] for row in session.execute(explained, values)]
+    read = [line for line in plan if "Index Cond" in line and "user_id IS NULL" in line]
+    assert read, plan
+    assert "name_key = " in read[0], plan

@@ -23,6 +23,8 @@ FIELDS = {
     "type": "object",
     "properties": {"industry": {"type": "string"}, "employees": {"type": "integer", "minimum": 0}},
 }
+ACME = {"entity": "Acme", "type": "company"}
+TYPES = {"source_type": "company", "target_type": "company"}
 
 
 def place(namespace: str = "global", user_id: str | None = "alice", tenant: str = "default") -> Place:
@@ -184,8 +186,12 @@ def test_given_a_name_alone_when_one_thing_has_it_as_an_alias_then_it_is_meant(a
     assert agent("add_fact", entity="ACME", fact="Uses Redis") == "Acme Corp (company). Added: Uses Redis."
 
 
-def test_given_a_name_alone_when_nothing_has_it_then_it_is_a_thing(agent: Agent) -> None:
-    assert agent("add_fact", entity="Zork", fact="Is old") == "Zork (thing). Added: Is old."
+def test_given_a_name_alone_when_nothing_has_it_then_the_tool_asks_for_the_type(agent: Agent) -> None:
+    assert agent.refusal("add_fact", entity="Zork", fact="Is old") == (
+        "Not saved: nothing is called Zork yet. Give its type too, such as company, person or project."
+    )
+    agent("add_fact", entity="Zork", type="game", fact="Is old")
+    assert agent("add_fact", entity="Zork", fact="Is fun") == "Zork (game). Added: Is fun."
 
 
 def test_given_a_name_that_several_things_have_when_the_type_is_open_then_the_tool_asks(agent: Agent) -> None:
@@ -197,7 +203,8 @@ def test_given_a_name_that_several_things_have_when_the_type_is_open_then_the_to
     assert agent.refusal("add_fact", entity="Acme", fact="Uses Redis").startswith(
         "Which Acme? Acme (company) or Acme (product)."
     )
-    assert agent.refusal("link_entities", source="Bob", relation="fan of", target="Acme").startswith("Which Acme?")
+    bob = {"source": "Bob", "source_type": "person"}
+    assert agent.refusal("link_entities", **bob, relation="fan of", target="Acme").startswith("Which Acme?")
     assert agent.refusal("add_fact", entity="Apex", type="company", fact="Uses Redis").startswith(
         "Which Apex? Apex Inc (company) or Apex Ltd (company)."
     )
@@ -235,13 +242,17 @@ def test_given_a_thing_in_a_namespace_that_is_only_read_when_a_fact_is_added_the
         ("add_fact", {"entity": " ", "fact": "x"}, "the name is empty"),
         ("add_fact", {"entity": "x" * 201, "fact": "x"}, "more than 200"),
         ("add_fact", {"entity": "it", "fact": "Is red"}, "is no name"),
-        ("add_fact", {"entity": "Acme", "fact": " \x00 "}, "the fact is empty"),
-        ("add_fact", {"entity": "Acme", "fact": "x" * 4_001}, "more than 4,000"),
+        ("add_fact", {**ACME, "fact": " \x00 "}, "the fact is empty"),
+        ("add_fact", {**ACME, "fact": "x" * 4_001}, "more than 4,000"),
         ("add_fact", {"entity": "Acme", "type": "??", "fact": "x"}, "type has to be a word"),
-        ("add_event", {"entity": "Acme", "event": "Fell", "date": "2026-02-30"}, "date has to be a real one"),
-        ("add_event", {"entity": "Acme", "event": "Fell", "date": "last week"}, "date has to be a real one"),
-        ("link_entities", {"source": "Acme", "relation": "part of", "target": "ACME"}, "source and target are both"),
-        ("link_entities", {"source": "Acme", "relation": " . ", "target": "Bob"}, "the relation is empty"),
+        ("add_event", {**ACME, "event": "Fell", "date": "2026-02-30"}, "date has to be a real one"),
+        ("add_event", {**ACME, "event": "Fell", "date": "last week"}, "date has to be a real one"),
+        (
+            "link_entities",
+            {**TYPES, "source": "Acme", "relation": "part of", "target": "ACME"},
+            "source and target are both",
+        ),
+        ("link_entities", {**TYPES, "source": "Acme", "relation": " . ", "target": "Bob"}, "the relation is empty"),
         ("remember_entity", {"name": "Acme", "type": "company", "aliases": [""]}, "an alias is empty"),
         ("remember_entity", {"name": "Acme", "type": "company", "aliases": ["a"] * 51}, "more than 50 aliases"),
         (
@@ -263,7 +274,7 @@ def test_given_listed_types_when_another_is_told_or_none_then_the_tool_names_the
     spec = StoreSpec(scope="session", mode="AGENTIC", options={"types": ["Company", "person"]})
     for kind in ("project", None):
         told = agent.refusal("add_fact", entity="Falcon", type=kind, fact="Is late", spec=spec)
-        assert told == "Not saved: the type has to be one of Company, person."
+        assert told.endswith(" one of Company, person.")
     assert agent("add_fact", entity="Falcon", type="companies", fact="Is late", spec=spec).startswith(
         "Falcon (company)"
     )

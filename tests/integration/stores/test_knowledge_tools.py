@@ -155,7 +155,7 @@ def test_given_many_insights_when_searched_then_the_nearest_come_first_and_no_mo
     assert len(lines(query="cache", limit=0)) == 1
     assert len(lines(query="cache", limit=1_000)) == 20
     assert lines(query="the") == [NOTHING]
-    assert lines(query="") == [NOTHING]
+    assert lines(query=" ") == ["No answer: query is empty. Say in a few words what you want to know."]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from integration.stores.steps import (
     work,
 )
 from learning_schemas.ids import uuid7
+from learning_stores import row_locks
 from learning_stores.applying import apply
 from learning_stores.database import Database
 from learning_stores.learning_rows import Raced
@@ -200,9 +201,10 @@ def test_given_a_patch_that_states_one_field_twice_when_applied_then_the_last_ho
 
 
 def test_given_two_writers_of_an_equal_statement_when_both_commit_then_the_second_runs_its_patch_again(
-    app_db: Database, everything_db: Database
+    app_db: Database, everything_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a mailbox between them, as an agent's tool and a worker are."""
+    """Without a mailbox between them, and of a version that does not lock the keys of what it states."""
+    monkeypatch.setattr(row_locks, "lock_keys", lambda *_: None)
     place = Place(tenant="default", store="user_profile", scope="user/alice", user_id="alice")
     source = Provenance(place=place, made_by=uuid7())
     said = Citation(event_id=uuid7(), message=0, quote="I like tea a lot", user_id="alice", occurred_at=LONG_AGO)

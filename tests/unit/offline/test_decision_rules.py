@@ -148,7 +148,18 @@ def test_given_a_known_decision_when_it_is_decided_against_then_the_new_one_repl
 
 
 @pytest.mark.parametrize(
-    "text", ["We decided to " * 60, "because " * 100, "instead of " * 80, "turned out " * 60, "We decided.\n" * 5_000]
+    "text",
+    [
+        "We decided to " * 60,
+        "because " * 100,
+        "instead of " * 80,
+        "turned out " * 60,
+        "We decided.\n" * 5_000,
+        "We decided to use Rust.\n" * 5_000,
+        "A. " * 30_000,
+        "." * 50_000 + "x",
+        f"The outcome of {' ' * 580}," * 20,
+    ],
 )
 def test_given_text_made_to_be_slow_when_read_then_it_is_not(patch: Any, text: str) -> None:
     began = time.monotonic()

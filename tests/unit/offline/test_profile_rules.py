@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from learning_ops.offline.instance import fits
-from learning_ops.offline.profile_rules import profile_patch, quote
+from learning_ops.offline.profile_rules import profile_patch
+from learning_ops.offline.quotation import quote
 from learning_ops.offline.transcript import read_transcript
 
 

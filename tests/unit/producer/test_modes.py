@@ -143,8 +143,8 @@ def test_given_an_approval_then_it_travels_and_always_is_its_short_form() -> Non
     ("approval", "told"),
     [
         (Approval(namespaces=("global",)), "names namespaces, and this store has none"),
-        ("never", "user_profile.approval"),
-        (True, "user_profile.approval"),
+        ("never", 'user_profile.approval: is neither "always" nor an Approval. Give "always"'),
+        (True, 'user_profile.approval: is neither "always" nor an Approval. Give "always"'),
     ],
 )
 def test_given_an_approval_that_could_never_hold_then_it_is_refused(approval: Any, told: str) -> None:

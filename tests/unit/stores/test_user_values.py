@@ -170,6 +170,7 @@ def test_given_a_refused_value_then_it_is_said_what_the_field_takes_or_what_is_w
     assert refused_value("seats", field, ValueError("seats: minimum")) == (
         'seats takes another value, one of the form {"type":"integer","minimum":1}.'
     )
+    assert refused_value("name", {"type": "string"}, ValueError("name: type")) == "name takes a text."
     assert "no schema" in refused_value("seats", field, ConfigurationError("user_schema", "is no schema", "Mend it"))
 
 

@@ -42,7 +42,7 @@ CREATE INDEX learning_points ON learning.learning (tenant, target) WHERE target 
 CREATE INDEX learning_alias ON learning.learning (tenant, scope, content_key) WHERE kind = 'alias' AND status = 'active';
 CREATE INDEX learning_newest ON learning.learning (tenant, scope, store, live_from DESC, id DESC)
     WHERE status = 'active' AND kind <> 'alias';
-CREATE INDEX learning_proposed ON learning.learning (tenant, store, id) WHERE status = 'proposed';
+CREATE INDEX learning_proposed ON learning.learning (tenant, id) WHERE status = 'proposed';
 CREATE INDEX learning_replaced_by ON learning.learning (tenant, replaced_by) WHERE replaced_by IS NOT NULL;
 CREATE INDEX learning_restores ON learning.learning (tenant, restores) WHERE restores IS NOT NULL;
 CREATE INDEX learning_replaces ON learning.learning (tenant, replaces) WHERE replaces IS NOT NULL;
