@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test check bench lock clean
+.PHONY: help setup demo up test check bench bench-retrieval lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ up: setup  ## the same stack, kept running in the foreground
 	@$(BIN)/learning-machine up
 
 test: setup check  ## all tests, against real embedded servers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## lint, types, layers
 	@$(BIN)/ruff check .
@@ -35,6 +35,9 @@ check: setup  ## lint, types, layers
 
 bench: setup  ## the figures of docs/benchmarks.md
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ONLY)
+
+bench-retrieval: setup  ## LoCoMo's evidence found by ranking, beside BM25 and fusion; LEARNING_FIXTURES is its folder
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.retrieval $(ARGS)
 
 lock:  ## choose newer dependencies: rewrite constraints.txt
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }

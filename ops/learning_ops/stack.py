@@ -101,6 +101,7 @@ class Stack:
         self._tell("dispatcher and workers")
         waiting = [self._add(self._dispatcher())]
         waiting += [self._add(self._worker(store)) for store in _stores()]
+        waiting.append(self._add(self._embedding_worker()))
         flower: tuple[ManagedProcess, int] | None = None
         if self._operators:
             waiting.append(self._add(self._curator()))
@@ -140,7 +141,7 @@ class Stack:
 
     def env(self) -> dict[str, str]:
         """What an agent or a worker in another terminal has to know; no key that the user set, and no wider role."""
-        return {**_only(self.addresses.env(), *_AGENTS), **self.model.env}
+        return {**_only(self.addresses.env(), *_AGENTS), **self.model.env, **self.model.embedding_env}
 
     def operator_env(self) -> dict[str, str]:
         """What an operator in another terminal has to know besides."""
@@ -189,16 +190,24 @@ class Stack:
     def _dispatcher(self) -> ManagedProcess:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
         argv = ["-m", "learning_ops.main", "dispatcher"]
-        return self._process("dispatcher", argv, wanted, inherited=INHERITED | STORING)
+        # What embeds, without a key: whether there is anything to nudge a worker for.
+        return self._process("dispatcher", argv, {**wanted, **self.model.embedding_name}, inherited=INHERITED | STORING)
 
     def _worker(self, store: str) -> ManagedProcess:
+        return self._working(store, _THREADS, {**self.model.env, **self.model.key})
+
+    def _embedding_worker(self) -> ManagedProcess:
+        # Two: one tenant's backlog leaves a thread to the others.
+        return self._working("embed", 2, {**self.model.embedding_env, **self.model.embedding_key})
+
+    def _working(self, queue: str, threads: int, env: Mapping[str, str]) -> ManagedProcess:
         wanted = _only(self.addresses.env(), *_AGENTS)
-        options = ["-Q", f"learning.{store}", "-P", "threads", "-c", str(_THREADS), "-n", f"{store}@%h", "-E"]
+        options = ["-Q", f"learning.{queue}", "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h", "-E"]
         inherited = INHERITED | IMPORTING | (OUTWARD if self._choice == "openai" else frozenset())
         return self._process(
-            store.replace("_", "-") + "-worker",
+            queue.replace("_", "-") + "-worker",
             [*_CELERY, "worker", *options, *_ALONE],
-            {**wanted, **self.model.env, **self.model.key, **models_file()},
+            {**wanted, **env, **models_file()},
             inherited=inherited,
         )
 

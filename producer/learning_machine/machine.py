@@ -3,16 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from learning_machine.arguments import (
-    checked_choice,
     checked_deadline,
     checked_flag,
     checked_hooks,
-    checked_id,
     checked_tokens,
 )
 from learning_machine.config import (
@@ -31,21 +28,22 @@ from learning_machine.entities import Entities
 from learning_machine.event_loops import EventLoops
 from learning_machine.library import Library
 from learning_machine.proposals import Proposals
+from learning_machine.query_embedding import QueryEmbedder
+from learning_machine.recalling import Recalling
 from learning_machine.recent import RecentEvents
 from learning_machine.settling import FAILURES, Waiting
 from learning_machine.toolbox import Toolbox
-from learning_schemas.errors import ConfigurationError, InvalidArgument, RecallFailed
+from learning_schemas.errors import ConfigurationError, InvalidArgument
 from learning_schemas.event import ConversationCompleted, History
 from learning_schemas.message import Message
 from learning_schemas.redaction import Redactor
-from learning_schemas.results import Recall, Receipt
+from learning_schemas.results import Receipt
 from learning_stores.database import Database
 from learning_stores.deliveries import delivery_states
-from learning_stores.recall import Recaller, RecallRequest
+from learning_stores.recall import Recaller
 from learning_stores.rendering import headings_of
 from learning_stores.settings import AgentSettings
 from learning_stores.store import LearningStore
-from learning_stores.user_values import lost_fields
 
 Messages = Iterable[Message | Mapping[str, Any] | object]
 
@@ -55,7 +53,7 @@ _AGENT_SECONDS = 2
 """What an agent waits for Postgres, to connect and for each answer; recall has its own deadline."""
 
 
-class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
+class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entities):
     """Memory for one kind of agent. Making one connects to nothing; safe in threads, after a fork, and in many event loops.
 
     A machine that names no store has the user profile and the session context; one that names any has exactly those. `stores`
@@ -104,6 +102,8 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
         self._headings = headings_of(self._stores.values())
         self._recaller = Recaller(self._database)
+        endpoint = settings.embedding_endpoint()
+        self._embedder = None if endpoint is None else QueryEmbedder(endpoint, settings.embedding_deadline)
         self._recent = RecentEvents()
         self._emitter = Emitter(
             settings.redis(),
@@ -202,38 +202,6 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
         self._recent.add(event)
         return receipt
 
-    def recall(
-        self,
-        *,
-        user_id: str | None = None,
-        session_id: str | None = None,
-        max_tokens: int | None = None,
-        deadline: float | None = None,
-        on_error: Literal["degrade", "raise"] = "degrade",
-    ) -> Recall:
-        """What is remembered of this user and session, for the next prompt: `.context`, and the same typed.
-
-        One round trip, within `deadline` seconds (default 0.5) and `max_tokens` (default 1,000). What the user said and is
-        not extracted yet is in it, marked. A failure gives an empty result with `.degraded` naming the cause, or raises
-        `RecallFailed` with `on_error="raise"`. Raises `InvalidArgument` for bad input.
-        """
-        request = self._request(user_id, session_id, max_tokens, deadline, on_error)
-        return self._recalled(self._recaller.recall(request), on_error)
-
-    async def arecall(
-        self,
-        *,
-        user_id: str | None = None,
-        session_id: str | None = None,
-        max_tokens: int | None = None,
-        deadline: float | None = None,
-        on_error: Literal["degrade", "raise"] = "degrade",
-    ) -> Recall:
-        """`recall` for asyncio."""
-        request = self._request(user_id, session_id, max_tokens, deadline, on_error)
-        await self._loops.enter()
-        return self._recalled(await self._recaller.arecall(request), on_error)
-
     def settle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:
         """Wait until an event is extracted, and say what became of it: store name to delivery state.
 
@@ -272,10 +240,14 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
         self._emitter.close()
         self._recaller.close()
         self._database.close()
+        if self._embedder is not None:
+            self._embedder.close()
 
     async def aclose(self) -> None:
         """`close` for asyncio: the connections of the running event loop, which are also closed when the loop ends."""
         await self._close_in_loop()
+        if self._embedder is not None:
+            self._embedder.close()  # its calls run in a loop of their own
 
     async def _close_in_loop(self) -> None:
         await self._emitter.aclose()
@@ -303,39 +275,3 @@ class LearningMachine(Toolbox, Library, Corrections, Proposals, Entities):
             raise InvalidArgument("event", f"is {type(event).__name__}", "Give the event that NotAccepted carries")
         # One that has its number was redacted before, and must not change any more.
         return (event, {}) if event.producer is not None else redacted(event, self._redact)
-
-    def _request(
-        self,
-        user_id: str | None,
-        session_id: str | None,
-        max_tokens: int | None,
-        deadline: float | None,
-        on_error: str,
-    ) -> RecallRequest:
-        checked_choice("on_error", on_error, "degrade", "raise")
-        user_id = None if user_id is None else checked_id("user_id", user_id)
-        session_id = None if session_id is None else checked_id("session_id", session_id)
-        if user_id is None and session_id is None:
-            raise InvalidArgument("user_id", "neither it nor session_id is given", "Say whose memory is meant")
-        return RecallRequest(
-            tenant=self.tenant,
-            user_id=user_id,
-            session_id=session_id,
-            stores=tuple(self.spec.stores),
-            places=tuple(self._reads(self.spec.stores, user_id, session_id)),
-            headings=self._headings,
-            max_tokens=self._recall_tokens if max_tokens is None else checked_tokens("max_tokens", max_tokens),
-            deadline=self._recall_deadline if deadline is None else checked_deadline("deadline", deadline),
-            own=self._recent.of(self.tenant, user_id, session_id),
-        )
-
-    def _recalled(self, result: Recall, on_error: Literal["degrade", "raise"]) -> Recall:
-        if result.degraded is not None and on_error == "raise":
-            raise RecallFailed(result.degraded)
-        self._recent.forget(result.known)
-        lost = [
-            f"{store}.{name}"
-            for store, spec in self.spec.stores.items()
-            for name in lost_fields((each for each in result.learnings if each.store == store), spec)
-        ]
-        return replace(result, lost_fields=tuple(lost)) if lost else result

@@ -4,14 +4,16 @@ None means that text has to do: nothing is configured, the answer was late, or t
 minute without the query. A call that is late is cut off, so that a silent server holds neither thread nor event loop.
 """
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 from learning_machine.lock import Lock
-from learning_stores.embedding_client import Embedded, EmbeddingClient, EmbeddingFailed
+from learning_machine.query_batches import QueryBatches, Vector
+from learning_stores.embedding_client import EmbeddingClient, EmbeddingFailed, late
 from learning_stores.embedding_endpoint import EmbeddingEndpoint
 
 logger = logging.getLogger("learning_machine")
@@ -23,6 +25,7 @@ RESTING_SECONDS = 1.0
 FAILURES_BEFORE_REST = 5
 """After so many failures in a row the endpoint is left alone for a second: who is down answers no sooner for being asked."""
 _LOG_SECONDS = 60.0
+_GRACE = 0.05  # how much longer a thread waits for the background loop to keep the deadline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +43,10 @@ class QueryEmbedder:
 
     def __init__(self, endpoint: EmbeddingEndpoint, deadline: float) -> None:
         self._client = EmbeddingClient(endpoint)
+        self._batches = QueryBatches(self._client)
         self._deadline = deadline
         self._lock = Lock()
-        self._cache: OrderedDict[str, Sequence[float]] = OrderedDict()
+        self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._counts = dict.fromkeys(QueryEmbeddingCounts.__dataclass_fields__, 0)
         self._failures = 0
         self._rests_until = 0.0
@@ -66,36 +70,41 @@ class QueryEmbedder:
 
     def embed(self, query: str, deadline: float | None = None) -> list[float] | None:
         """The query's vector within `deadline` seconds (the configured ones where it is not given), or None. Raises nothing."""
-        text = _asked(query)
+        text, within = _asked(query), self._deadline if deadline is None else min(self._deadline, deadline)
         if (known := self._known(text)) is not None or self._rests(text):
             return known
         try:
-            return self._keep(text, self._client.embed([text], self._within(deadline)))
+            return self._keep(text, self._wait(self._batches.ask(text, within), within))
         except EmbeddingFailed as failure:
             self._failed(failure)
             return None
 
     async def aembed(self, query: str, deadline: float | None = None) -> list[float] | None:
-        """The same from asyncio, in the caller's event loop."""
-        text = _asked(query)
+        """The same from asyncio. The event loop only waits: the call runs in another one."""
+        text, within = _asked(query), self._deadline if deadline is None else min(self._deadline, deadline)
         if (known := self._known(text)) is not None or self._rests(text):
             return known
         try:
-            return self._keep(text, await self._client.aembed([text], self._within(deadline)))
+            async with asyncio.timeout(within):
+                return self._keep(text, await asyncio.wrap_future(self._batches.ask(text, within)))
+        except TimeoutError:
+            self._failed(late(within))
+            return None
         except EmbeddingFailed as failure:
             self._failed(failure)
             return None
 
     def close(self) -> None:
-        """Give back what calls of threads opened."""
+        """Close the connections. The embedder can be used again; it then connects anew."""
         self._client.close()
 
-    async def aclose(self) -> None:
-        """Give back the running event loop's connections."""
-        await self._client.aclose()
-
-    def _within(self, deadline: float | None) -> float:
-        return self._deadline if deadline is None else min(self._deadline, deadline)
+    @staticmethod
+    def _wait(asked: "Future[Vector]", within: float) -> Vector:
+        try:
+            return asked.result(timeout=within + _GRACE)
+        except (TimeoutError, CancelledError):
+            asked.cancel()
+            raise late(within) from None
 
     def _known(self, text: str) -> list[float] | None:
         with self._lock.mutex:
@@ -115,8 +124,7 @@ class QueryEmbedder:
             self._counts["failed"] += 1
         return True
 
-    def _keep(self, text: str, found: Embedded) -> list[float]:
-        vector = found.vectors[0]
+    def _keep(self, text: str, vector: Vector) -> list[float]:
         with self._lock.mutex:
             self._counts["embedded"] += 1
             self._failures, self._rests_until = 0, 0.0

@@ -43,6 +43,13 @@ class Waiting:
             if left <= 0:
                 raise SettleTimeout(self.timeout, self.states, self._cause, self._waits)
 
+    def looks(self) -> Iterator[float]:
+        """The same, without an error at the end."""
+        try:
+            yield from self.pauses()
+        except SettleTimeout:
+            return
+
     def is_over(self, found: DeliveryStates) -> bool:
         """Take in what a look found; whether every delivery is settled."""
         (self.states, self._waits), self._cause = found, None

@@ -49,11 +49,25 @@ class RecalledLearning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Found:
+    """A learning that search found: its score (comparable within one answer only), and what that stands on.
+
+    `why` holds what applies of `text` (BM25 of shared words), `vector` (cosine of the embeddings) and `neighbours` (what was
+    said near it in the same conversation has to do with the query).
+    """
+
+    learning: RecalledLearning
+    score: float
+    why: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Why a learning is there: the words of a message (`event_id`, position `message`, `quote`), or a change.
 
     `origin` is `extraction`, `tool`, `human`, `curator` or `import`; `source_id` the extraction or the change; `action` and
-    `by` say what a tool or a person did, and who. `user_id` is whose words these are.
+    `by` say what a tool or a person did, and who. `user_id` is whose words these are, or for whom the
+    tool was called.
     """
 
     origin: str

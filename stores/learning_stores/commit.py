@@ -1,7 +1,7 @@
 """The commit of an extraction: one transaction, fenced by the lease's token, that settles everything or nothing.
 
-Locks are taken in the order subject, mailbox, entities by id, learnings by id. A commit whose token is no longer the
-mailbox's, or one of whose deliveries was replayed, forgotten or settled meanwhile, writes nothing.
+Locks are taken in the order subject, mailbox, entities by id, keys of statements, learnings by id. A commit whose token is no
+longer the mailbox's, or one of whose deliveries was replayed, forgotten or settled meanwhile, writes nothing.
 """
 
 from collections import Counter

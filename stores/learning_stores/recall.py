@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic_core import from_json
 from learning_schemas.results import Recall, RecalledLearning, UnprocessedMessage
 from learning_schemas.scope import session_scope, subject_of, user_scope
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
+from learning_stores.ranking import DEFAULT_LANGUAGE, weights_for, weights_json
 from learning_stores.rendering import CHARACTERS_A_TOKEN, Headings, render
 
 logger = logging.getLogger("learning_machine")
@@ -27,14 +29,19 @@ _POOL = "learning-recall"
 # What these connections meet is said once, in `degraded`; psycopg would write several lines of it to an agent's standard error.
 logging.getLogger("psycopg.pool").addFilter(lambda record: _POOL not in record.getMessage())
 
-_RECALL = "SELECT learning.recall(%s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s, %s::uuid[])::text"
+_RECALL = (
+    "SELECT learning.recall(%s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s, %s::uuid[], %s, %s, %s::real[], %s, "
+    "%s::timestamptz, %s::jsonb)::text"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecallRequest:
     """Whose memory, of which stores, how much of it (`max_tokens`), and by when (`deadline`, seconds).
 
-    `places` are the pairs of store and scope that are read, `headings` what is shown above each kind.
+    `places` are the pairs of store and scope that are read, `headings` what is shown above each kind. With a `query` what
+    matters most to it comes first: its words in `language`, and `vector`, its embedding by `model`, where there is one. With
+    `as_of` the answer is what was live then. Without `overlay` nothing is shown that is not extracted yet.
     """
 
     tenant: str
@@ -45,6 +52,12 @@ class RecallRequest:
     max_tokens: int
     deadline: float
     headings: Headings = field(default_factory=dict)
+    query: str | None = None
+    language: str = DEFAULT_LANGUAGE
+    vector: Sequence[float] | None = None
+    model: str | None = None
+    as_of: datetime | None = None
+    overlay: bool = True
     own: tuple[UnprocessedMessage, ...] = ()  # emitted by this machine lately, newest first
 
     def parameters(self) -> tuple[Any, ...]:
@@ -59,6 +72,12 @@ class RecallRequest:
             [scope for _, scope in self.places],
             self.max_tokens * CHARACTERS_A_TOKEN,
             list({message.event_id for message in self.own}),
+            None if self.query is None else self.query.replace("\0", " "),  # Postgres knows no such character
+            self.language,
+            None if self.vector is None else list(self.vector),
+            self.model,
+            self.as_of,
+            weights_json(weights_for(self.model)),
         )
 
 
@@ -212,7 +231,9 @@ def _is_stale(connection: BoundedConnection | BoundedAsyncConnection, wait_until
 def degraded(request: RecallRequest, error: BaseException) -> Recall:
     """What can be said without the database: what this machine itself was told lately."""
     cause = f"no free connection within {request.deadline:g} s" if isinstance(error, PoolTimeout) else _cause(error)
-    context, _, unprocessed = render((), request.own, 0, request.max_tokens, request.headings)
+    context, _, unprocessed = render(
+        (), request.own if request.overlay else (), 0, request.max_tokens, request.headings
+    )
     return Recall(
         context=context, unprocessed=unprocessed, degraded=cause, pending=len({m.event_id for m in request.own})
     )
@@ -237,7 +258,7 @@ def _result(request: RecallRequest, answer: str) -> Recall:
             about=row["about"],
             about_type=row["about_type"],
         )
-        for row in found["learnings"]
+        for row in _once(found["learnings"])
     )
     known = {UUID(event_id) for event_id in found["known"]}
     own = [message for message in request.own if message.event_id not in known]
@@ -250,9 +271,8 @@ def _result(request: RecallRequest, answer: str) -> Recall:
         )
         for row in found["waiting"]
     ]
-    context, shown, unprocessed = render(
-        learnings, [*own, *said], found["omitted"], request.max_tokens, request.headings
-    )
+    fresh = [*own, *said] if request.overlay else []
+    context, shown, unprocessed = render(learnings, fresh, found["omitted"], request.max_tokens, request.headings)
     return Recall(
         context=context,
         learnings=learnings[:shown],
@@ -263,3 +283,9 @@ def _result(request: RecallRequest, answer: str) -> Recall:
         models=tuple(found["models"]),
         known=frozenset(known),
     )
+
+
+def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each statement once: what was promoted lies in the narrower namespace and in the wider one."""
+    kept = {(row["store"], row["kind"], row["about"], row["content"]): row for row in reversed(rows)}
+    return [row for row in rows if kept[row["store"], row["kind"], row["about"], row["content"]] is row]

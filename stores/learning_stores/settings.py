@@ -4,6 +4,8 @@ Agents read `.learning/env` of the working directory alone; dispatcher and opera
 which the addresses of the roles with wider rights are.
 """
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.limits import MAX_EVENT_BYTES
 from learning_schemas.scope import DEFAULT_SHARDS
+from learning_stores.embedding_endpoint import DEFAULT_MODEL, MAX_DIMENSIONS, OPENAI_URL, EmbeddingEndpoint
 
 ENV_FILE = Path(".learning/env")
 OPERATOR_ENV_FILE = Path(".learning/operator-env")
@@ -32,6 +35,16 @@ class AgentSettings(BaseSettings):
     tenant: str | None = None
     stores: str = ""
     """Stores of the deployment's own, as `package.module:Class`, separated by commas."""
+    embedding_model: str | None = None
+    """Embeds what is learned and what is asked; where it is empty, nothing is embedded."""
+    embedding_base_url: str | None = None
+    """Where that model is; OpenAI's where it is not set."""
+    embedding_api_key: SecretStr | None = None
+    """Its key; at OpenAI that of OPENAI_API_KEY where it is not set."""
+    embedding_dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
+    """Dimensions to ask for; the model's own where it is not set."""
+    embedding_deadline: Annotated[float, Field(gt=0, le=30)] = 0.15
+    """Seconds that embedding a query may take in all."""
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -42,6 +55,20 @@ class AgentSettings(BaseSettings):
             first = error.errors(include_url=False, include_input=False)[0]
             name = "LEARNING_" + "_".join(str(part) for part in first["loc"]).upper()
             raise ConfigurationError(name, first["msg"], "docs/configuration.md lists the variables") from None
+
+    def embedding_endpoint(self) -> EmbeddingEndpoint | None:
+        """What embeds here; None where neither model nor address is set, or the model is empty."""
+        model = (self.embedding_model or "").strip()
+        base_url = (self.embedding_base_url or "").strip()
+        key = self.embedding_api_key.get_secret_value() if self.embedding_api_key is not None else None
+        if not model and (self.embedding_model is not None or not base_url):
+            return None
+        base_url = base_url or OPENAI_URL
+        found = EmbeddingEndpoint(
+            model=model or DEFAULT_MODEL, base_url=base_url, key=key or None, dimensions=self.embedding_dimensions
+        )
+        # A key for OpenAI goes to OpenAI alone.
+        return replace(found, key=os.environ.get("OPENAI_API_KEY") or None) if found.is_openai and not key else found
 
     def database(self) -> str:
         """The app role's URL. Raises `ConfigurationError`."""

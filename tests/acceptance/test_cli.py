@@ -130,6 +130,7 @@ def test_given_an_event_that_was_extracted_when_recalled_and_traced_then_both_sa
     assert len(status["redis"]["streams"]) == 8
     assert [row["queue"] for row in status["redis"]["queues"]] == [
         *(f"learning.{store}" for store in installed()),
+        "learning.embed",
         "learning.curator",
     ]
     table = _run(place, "status").stdout

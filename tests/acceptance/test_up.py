@@ -73,6 +73,9 @@ def test_given_a_stack_when_its_env_is_read_then_it_holds_learning_variables_onl
         "LEARNING_MODEL",
         "LEARNING_MODEL_BASE_URL",
         "LEARNING_MODEL_API_KEY",
+        "LEARNING_EMBEDDING_MODEL",
+        "LEARNING_EMBEDDING_BASE_URL",
+        "LEARNING_EMBEDDING_API_KEY",
     }
     operators = _env_of(data, "operator-env")
     assert {name: url.split("//")[1].split(":")[0] for name, url in operators.items()} == {
@@ -136,7 +139,7 @@ def test_given_flower_when_asked_without_the_password_then_401_and_with_it_every
         status, found = _flower(foreground, "/api/workers?refresh=1", password)
         return {name.split("@")[0] for name in found} if status == 200 else set()
 
-    eventually(lambda: workers() == {*installed(), "curator"}, "every worker in Flower", every=0.5)
+    eventually(lambda: workers() == {*installed(), "embed", "curator"}, "every worker in Flower", every=0.5)
 
 
 def test_given_a_stack_when_its_processes_are_looked_at_then_no_list_shows_a_secret_and_none_has_more_than_it_needs(
@@ -151,7 +154,18 @@ def test_given_a_stack_when_its_processes_are_looked_at_then_no_list_shows_a_sec
     environments = {line: child.environ() for line, child in zip(lists, children, strict=True)}
     assert not any(STRANGERS_KEY in environment.values() for environment in environments.values())
     expected = {
-        "learning_ops.main dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+        "learning_ops.main dispatcher": {
+            "LEARNING_DISPATCHER_DATABASE_URL",
+            "LEARNING_REDIS_URL",
+            "LEARNING_EMBEDDING_MODEL",
+        },
+        "-Q learning.embed": {
+            "LEARNING_DATABASE_URL",
+            "LEARNING_REDIS_URL",
+            "LEARNING_EMBEDDING_MODEL",
+            "LEARNING_EMBEDDING_BASE_URL",
+            "LEARNING_EMBEDDING_API_KEY",
+        },
         "-Q learning.curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
         " flower": {"LEARNING_REDIS_URL"},
         "-Q learning.user_profile": {
@@ -236,7 +250,7 @@ def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_
             children = psutil.Process(foreground.process.pid).children(recursive=True)
             informed = [child.cmdline() for child in children if STRANGERS_KEY in child.environ().values()]
             having = [next(word for word in line if word.startswith("learning.")) for line in informed]
-            assert sorted(having) == sorted(f"learning.{store}" for store in installed())
+            assert sorted(having) == sorted(f"learning.{store}" for store in (*installed(), "embed"))
             importing = [
                 child for child in children if child.environ().get("LEARNING_SCHEMA_IMPORTS") == "shop.profiles"
             ]
@@ -244,10 +258,15 @@ def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_
             written = [path for path in data.rglob("*") if path.is_file() and "cluster" not in path.parts]
             assert not [path for path in written if STRANGERS_KEY.encode() in path.read_bytes()]
             now = _env_of(data)
-            assert {name: value for name, value in first.items() if "MODEL" not in name} == {
-                name: value for name, value in now.items() if "MODEL" not in name
+            of_a_model = re.compile("MODEL|EMBEDDING")
+            assert {name: value for name, value in first.items() if not of_a_model.search(name)} == {
+                name: value for name, value in now.items() if not of_a_model.search(name)
             }
-            assert {name for name in now if "MODEL" in name} == {"LEARNING_MODEL"}
+            assert {name: value for name, value in now.items() if of_a_model.search(name)} == {
+                "LEARNING_MODEL": "gpt-5-mini",
+                "LEARNING_EMBEDDING_MODEL": "text-embedding-3-small",
+                "LEARNING_EMBEDDING_BASE_URL": "http://127.0.0.1:9/v1",
+            }
             assert "Lives in Oslo" in run("recall", "-u", "eve", cwd=cwd).stdout
             assert foreground.stop(signal.SIGTERM) == 0
             assert processes_of(cwd) == []

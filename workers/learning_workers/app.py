@@ -10,6 +10,8 @@ import os
 import socket
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -25,12 +27,13 @@ from learning_stores.reconcile import reconcile as reconcile_ledger
 from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
+from learning_workers.embedding import Embedder
 from learning_workers.extraction import Extractor
 from learning_workers.heartbeat import Heartbeat
 from learning_workers.log import configure_logging
 from learning_workers.model_client import ModelClient
 from learning_workers.models import load_catalogue
-from learning_workers.queues import CURATOR, task_name
+from learning_workers.queues import CURATOR, EMBED, task_name
 
 logger = structlog.get_logger("learning.curator")
 
@@ -51,12 +54,20 @@ class MailboxWaits(Exception):
     """A mailbox is paused: which, why, and the note of what it waits for. Nothing is sent again; the pump nudges it later."""
 
 
+class EmbeddingWaits(Exception):
+    """A tenant's embedding model is left alone for a while: which, and why. The dispatcher nudges again."""
+
+
 class StorageFailed(Exception):
-    """The database did not do what was asked; the mailbox is taken up again when its lease ends."""
+    """The database did not do what was asked; the work is taken up again when its lease ends."""
 
 
 class ExtractionFailed(Exception):
     """A fault of the worker: the kind of error and where. The mailbox is taken up again when its lease ends."""
+
+
+class EmbeddingBroke(Exception):
+    """The same of a worker that embeds."""
 
 
 @setup_logging.connect
@@ -84,6 +95,7 @@ class _Process:
             name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner)
             for name, store in installed().items()
         }
+        self.embedder = Embedder(self.database, catalogue, self.settings)
 
 
 _process: _Process | None = None
@@ -98,9 +110,11 @@ def _this_process() -> _Process:
         return _process
 
 
-def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
+@contextmanager
+def _telling(failed: type[Exception]) -> Iterator[None]:
+    """Turn what goes wrong into an error that operators may see."""
     try:
-        report = _this_process().extractors[store].work(tenant, mailbox_id, _stopping.is_set)
+        yield
     except (SQLAlchemyError, psycopg.Error) as error:
         # The driver's message can repeat a row's values: only its type goes where operators see it.
         raise StorageFailed(type(getattr(error, "orig", None) or error).__name__) from None
@@ -109,7 +123,12 @@ def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
     except Exception as error:
         # Nor is any other error's message: it can repeat what was said.
         where = traceback.extract_tb(error.__traceback__)[-1]
-        raise ExtractionFailed(f"{type(error).__name__} at {where.filename}:{where.lineno}") from None
+        raise failed(f"{type(error).__name__} at {where.filename}:{where.lineno}") from None
+
+
+def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
+    with _telling(ExtractionFailed):
+        report = _this_process().extractors[store].work(tenant, mailbox_id, _stopping.is_set)
     if report.dead:
         raise DeliveryDead(*(f"{event_id}: {reason}" for event_id, reason in report.dead))
     if report.outcome == "waiting":
@@ -127,6 +146,17 @@ def _register(store: str) -> None:
 
 for _store in installed():
     _register(_store)
+
+
+@app.task(name=EMBED)
+def embed(tenant: str) -> dict[str, Any]:
+    """Embed what a tenant's memory lacks."""
+    with _telling(EmbeddingBroke):
+        report = _this_process().embedder.work(tenant, _stopping.is_set)
+    if report.waits:
+        told = "; ".join(f"{name} waits: {note}" for name, note in sorted(report.waits.items()))
+        raise Retry(told, exc=EmbeddingWaits(told))
+    return report.as_result()
 
 
 @app.task(name=f"{CURATOR}.reconcile")

@@ -31,6 +31,7 @@ from learning_stores.settings import ServiceSettings
 from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
 from learning_stores.specs import SpecCache
 from learning_workers.app import app
+from learning_workers.embedding_pump import EmbeddingPump
 from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches
 from learning_workers.log import configure_logging
 from learning_workers.pump import Pump
@@ -83,6 +84,8 @@ class Dispatcher:
         self._specs = SpecCache()
         self._intake = Intake(_client(settings.redis()), self._database, self._specs, settings, self.owner)
         self._pump = Pump(celery, self._database, set(installed()), settings.nudges_outstanding)
+        # Where nothing is embedded, nobody would take the nudges.
+        self._embedding = EmbeddingPump(celery, self._database) if settings.embedding_endpoint() is not None else None
         self._stop = threading.Event()
         self._new_mail = threading.Event()
         self._held: dict[int, int] = {}
@@ -196,7 +199,10 @@ class Dispatcher:
             logger.info("shards taken", shards=sorted(taken))
 
     def _pump_turn(self) -> None:
-        if not self._pump.tick():
+        sent = self._pump.tick()
+        if self._embedding is not None:
+            sent += self._embedding.tick()
+        if not sent:
             self._new_mail.wait(PUMP_EVERY)
         self._new_mail.clear()
 

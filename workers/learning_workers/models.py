@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from learning_schemas.errors import ConfigurationError
+from learning_stores.embedding_endpoint import MAX_DIMENSIONS, EmbeddingEndpoint, parsed_name
 from learning_stores.settings import ServiceSettings
 
 _SHIPPED = Path(__file__).with_name("models.toml")
@@ -43,12 +45,54 @@ class Model(BaseModel):
         return (self.input * fresh + cached * tokens_cached + self.output * tokens_output) / _MILLION
 
 
+class EmbeddingModel(BaseModel):
+    """One embedding model: where it is, and what it takes. Price: US dollars for a million tokens; None is unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str | None = None
+    key_variable: str = "LEARNING_EMBEDDING_API_KEY"
+    price: Price | None = None
+    dimensions: int | None = Field(default=None, ge=1, le=MAX_DIMENSIONS)  # its own, where none are asked for
+    inputs: int = Field(default=256, ge=1)  # texts in one request
+    tokens: int = Field(default=100_000, ge=100)  # of one request
+    tokens_each: int = Field(default=8_000, ge=100)  # of one text
+
+    def cost(self, tokens: int) -> Decimal | None:
+        """US dollars for so many tokens; None where the price is unknown."""
+        return None if self.price is None else self.price * tokens / _MILLION
+
+
 class Catalogue:
     """Every model that the models file names, with the addresses that the settings put in their place."""
 
-    def __init__(self, models: Mapping[str, Model], settings: ServiceSettings) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        settings: ServiceSettings,
+        embeddings: Mapping[str, EmbeddingModel] | None = None,
+    ) -> None:
         self._models = dict(models)
+        self._embeddings = dict(embeddings or {})
         self._settings = settings
+
+    def embedding_model(self, name: str) -> EmbeddingModel:
+        """What is known of the model that vectors of this name are from; where the file has none, modest limits."""
+        return self._embeddings.get(parsed_name(name)[0], EmbeddingModel())
+
+    def embedding_endpoint(self, name: str) -> EmbeddingEndpoint | None:
+        """Where vectors of this name come from: the settings' endpoint if it is theirs, else the file's; None: not known."""
+        configured = self._settings.embedding_endpoint()
+        if configured is not None and configured.name == name:
+            return configured
+        model, dimensions = parsed_name(name)
+        known = self.embedding_model(name)
+        if configured is not None and configured.model == model:
+            return replace(configured, dimensions=dimensions)
+        if known.base_url is None:
+            return None
+        key = os.environ.get(known.key_variable) or None
+        return EmbeddingEndpoint(model=model, base_url=known.base_url, key=key, dimensions=dimensions)
 
     def get(self, name: str) -> Model | None:
         """A model by name, as it is reached here; None where it is unknown."""
@@ -76,6 +120,7 @@ class _File(BaseModel):
 
     defaults: dict[str, Any] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]]
+    embeddings: dict[str, EmbeddingModel] = Field(default_factory=dict)
 
 
 class _Models(BaseModel):
@@ -101,4 +146,4 @@ def load_catalogue(settings: ServiceSettings) -> Catalogue:
         first = error.errors(include_url=False, include_input=False)[0]
         place = f"{path.name}: {'.'.join(str(part) for part in first['loc'])}"
         raise ConfigurationError(place, first["msg"], "The models.toml that is shipped shows the form") from None
-    return Catalogue(models, settings)
+    return Catalogue(models, settings, file.embeddings)

@@ -1,4 +1,4 @@
-"""The Celery queues: one a store. They carry nudges, never what was said."""
+"""The Celery queues: one a store, one for embedding, one for what is scheduled. They carry nudges, never what was said."""
 
 from kombu.entity import Exchange, Queue
 
@@ -7,6 +7,8 @@ from learning_stores.registry import installed
 PREFIX = "learning"
 
 CURATOR = f"{PREFIX}.curator"
+EMBED = f"{PREFIX}.embed"
+"""Also the name of its task."""
 
 
 def queue_name(store: str) -> str:
@@ -21,4 +23,4 @@ def task_name(store: str) -> str:
 
 _EXCHANGE = Exchange(PREFIX, type="direct", durable=True)
 
-QUEUES = tuple(Queue(name, _EXCHANGE, routing_key=name) for name in (*map(queue_name, installed()), CURATOR))
+QUEUES = tuple(Queue(name, _EXCHANGE, routing_key=name) for name in (*map(queue_name, installed()), EMBED, CURATOR))

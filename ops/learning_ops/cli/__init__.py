@@ -16,6 +16,7 @@ from learning_ops.cli.learnings import register as register_learnings
 from learning_ops.cli.migrate import register as register_migrate
 from learning_ops.cli.proposals import register as register_proposals
 from learning_ops.cli.recall import register as register_recall
+from learning_ops.cli.reembed import register as register_reembed
 from learning_ops.cli.schema import register as register_schema
 from learning_ops.cli.skip import register as register_skip
 from learning_ops.cli.status import register as register_status
@@ -47,6 +48,7 @@ for _register in (
     register_status,
     register_trace,
     register_skip,
+    register_reembed,
     register_schema,
 ):
     _register(app)

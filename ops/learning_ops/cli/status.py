@@ -120,7 +120,8 @@ def _queues(settings: Any, stores: Iterable[str]) -> list[dict[str, Any]]:
     from learning_stores.registry import installed
 
     # Those of this deployment, and those that deliveries name: a store of somebody's own may be installed elsewhere.
-    names = [*(f"learning.{store}" for store in dict.fromkeys((*installed(), *stores))), "learning.curator"]
+    own = ("learning.embed", "learning.curator")
+    names = [*(f"learning.{store}" for store in dict.fromkeys((*installed(), *stores))), *own]
     variable = "LEARNING_BROKER_URL" if settings.broker_url else "LEARNING_REDIS_URL"
     with reaching_redis(settings.broker(), variable), Redis.from_url(settings.broker(), socket_timeout=5) as client:
         return [{"queue": name, "nudges": client.llen(name)} for name in names]

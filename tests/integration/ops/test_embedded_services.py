@@ -13,7 +13,9 @@ import psutil
 import psycopg
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
+from redis.retry import Retry
 
 from learning_ops.embedded import DataDirectory, EmbeddedPostgres, EmbeddedServices, server
 from learning_ops.process import ProcessDied, ProcessError, free_port, wait_until
@@ -323,7 +325,8 @@ def test_given_everysec_when_started_then_redis_says_so(closed: Path) -> None:
 def test_given_no_password_when_connecting_then_both_refuse(services: EmbeddedServices) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(f"postgresql://postgres@127.0.0.1:{services.postgres.port}/postgres")
-    with Redis(port=services.redis.port, protocol=2) as redis, pytest.raises(AuthenticationError):
+    once = Retry(NoBackoff(), 0)  # the client takes a refusal for a server that is not ready yet
+    with Redis(port=services.redis.port, protocol=2, retry=once) as redis, pytest.raises(AuthenticationError):
         redis.ping()
 
 

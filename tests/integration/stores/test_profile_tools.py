@@ -107,10 +107,10 @@ def test_given_an_unknown_field_when_set_then_the_answer_names_those_there_are(a
     ("name", "value", "takes"),
     [
         ("tier", "gold", '"enum":["free","pro"]'),
-        ("seats", "many", '"type":"integer"'),
+        ("seats", "many", "takes a whole number"),
         ("tags", [1], '"type":"array"'),
-        ("name", 7, '"type":"string"'),
-        ("name", "", '"type":"string"'),
+        ("name", 7, "takes a text"),
+        ("name", "", "takes a text"),
     ],
 )
 def test_given_a_value_of_another_type_when_set_then_the_answer_says_what_the_field_takes(

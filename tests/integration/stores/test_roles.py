@@ -16,6 +16,7 @@ from learning_stores.roles import APP, DISPATCHER, OWNER, ROLES, SEARCH
 TENANT_TABLES = {
     "machine_spec", "subject", "conversation_event", "session_message", "delivery", "mailbox", "extraction", "model_call",
     "entity", "learning", "evidence", "learning_embedding", "change",
+    "embedding_model", "embedding_due", "embedding_refused", "scope_statistics",
 }  # fmt: skip
 DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event"}
 
@@ -33,7 +34,11 @@ RIGHTS: dict[str, dict[str, str]] = {
         "learning": "SIUD",
         "evidence": "SIUD",
         "learning_embedding": "SIUD",
+        "embedding_model": "SIUD",
+        "embedding_due": "SIUD",
+        "embedding_refused": "SIUD",
         "change": "SIUD",
+        "scope_statistics": "SIUD",
     },
     DISPATCHER: {
         "machine_spec": "SIUD",
@@ -48,8 +53,19 @@ RIGHTS: dict[str, dict[str, str]] = {
         "dispatcher": "SIUD",
         "producer_seq": "SIUD",
         "rejected_event": "SIUD",
+        "embedding_model": "S",
+        "embedding_due": "S",
+        "embedding_refused": "S",
     },
-    SEARCH: {"entity": "S", "learning": "S", "evidence": "S", "learning_embedding": "S"},
+    SEARCH: {
+        "embedding_model": "S",
+        "entity": "S",
+        "learning": "S",
+        "evidence": "S",
+        "learning_embedding": "S",
+        "session_message": "S",  # to place evidence in its conversation
+        "scope_statistics": "S",
+    },
 }
 LETTERS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE"}
 
@@ -143,9 +159,16 @@ def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_ow
     searching = rows(
         everything_db,
         "SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = 'learning' AND pg_get_userbyid(proowner) = 'learning_search'",
+        "WHERE n.nspname = 'learning' AND pg_get_userbyid(proowner) = 'learning_search' ORDER BY 1",
     )
-    assert searching == [{"proname": "search"}]
+    assert [row["proname"] for row in searching] == [
+        "live_rows",
+        "place_evidence",
+        "rank",
+        "search",
+        "text_arm",
+        "vector_arm",
+    ]
 
 
 def test_given_every_table_when_the_catalog_is_walked_then_row_level_security_is_forced_with_the_right_policy(
@@ -181,6 +204,11 @@ def test_given_a_table_that_lacks_protection_when_the_catalog_is_walked_then_it_
 
 
 _FILLED = {
+    "scope_statistics": "INSERT INTO learning.scope_statistics (tenant, store, scope, rows, mean_words, common) "
+    "SELECT t, 's', 's', 1, 1, '{}'",
+    "embedding_model": "INSERT INTO learning.embedding_model (tenant, model, state) SELECT t, 'm', 'building'",
+    "embedding_refused": "INSERT INTO learning.embedding_refused (tenant, learning_id, model, reason) "
+    "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 'm', 'r'",
     "model_call": "INSERT INTO learning.model_call (tenant, id, extraction_id, store, purpose, subject, model_asked, prompt_name, "
     "prompt_version, outcome, events, seconds) SELECT t, gen_random_uuid(), gen_random_uuid(), 's', 'p', 's', 'm', 'p', '1', 'ok', "
     "1, 1",
@@ -259,10 +287,21 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         "FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'learning' ORDER BY 1",
     )
     by_app = {"prosecdef": False, "callers": ["learning_app"]}
+    inside = {"prosecdef": False, "callers": ["learning_search"]}  # called by rank, which is that role
     assert found == [
+        {"proname": "date_words", **by_app},  # of a generated column: computed as who writes
+        {"proname": "embedding_due_added", "prosecdef": False, "callers": []},  # of triggers, which anybody sets off
+        {"proname": "embedding_due_changed", "prosecdef": False, "callers": []},
+        {"proname": "live_rows", **inside},
+        {"proname": "place_evidence", "prosecdef": True, "callers": ["learning_search"]},
+        {"proname": "rank", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "recall", **by_app},
-        {"proname": "recall", **by_app},  # of revision 0001, for agents that were not upgraded yet
+        {"proname": "recall", **by_app},  # of revisions 0001 and 0002, for agents that were not upgraded yet
+        {"proname": "recall", **by_app},
         {"proname": "search", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
+        {"proname": "text_arm", **inside},
+        {"proname": "vector_arm", **inside},
+        {"proname": "vector_index", "prosecdef": False, "callers": ["learning_app", "learning_search"]},
     ]
 
 

@@ -254,6 +254,27 @@ def test_given_a_statement_that_postgres_refuses_when_committed_then_its_event_d
     assert dead["error"] == "the database refuses it (CheckViolation)"
 
 
+def test_given_an_equal_row_that_became_live_first_when_committed_then_it_is_committed_again_and_nothing_dies(
+    desk: Any, scripted: ScriptedModel
+) -> None:
+    desk.change("CREATE SEQUENCE learning.clashes")
+    desk.change("GRANT USAGE ON SEQUENCE learning.clashes TO learning_app")
+    desk.change(
+        "CREATE FUNCTION learning.clash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('learning.clashes') = 1 THEN RAISE unique_violation; END IF; RETURN NEW; END $$"
+    )
+    desk.change(
+        "CREATE TRIGGER clash BEFORE INSERT ON learning.learning FOR EACH ROW EXECUTE FUNCTION learning.clash()"
+    )
+    [tea] = desk.say(TEA)
+
+    report = desk.work()
+
+    assert (report.outcome, report.model_calls) == ("extracted", 1)
+    assert desk.deliveries() == {tea: ("extracted", None, 1)}
+    assert desk.memories() == {TEA}
+
+
 def test_given_a_nul_in_an_answer_when_committed_then_nothing_is_stuck(desk: Any, scripted: ScriptedModel) -> None:
     [hello] = desk.say("Hello, I am Alice Adams.")
     scripted.answer = lambda asked: profile(asked, name=("Ali\x00ce", "I am Alice Adams"))

@@ -40,7 +40,7 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 
 OURS = {name for name, service in SERVICES.items() if "build" in service}
 STORE_WORKERS = {f"{store.replace('_', '-')}-worker": store for store in installed()}
-WORKERS = {**STORE_WORKERS, "curator": "curator"}
+WORKERS = {**STORE_WORKERS, "embed-worker": "embed", "curator": "curator"}
 ONE_SHOT = {"migrate"}
 APP_MODULE = "learning_workers.app"
 FIELDS = {f"LEARNING_{name}".upper() for name in ServiceSettings.model_fields}
@@ -55,12 +55,16 @@ FOREIGN = {
 # Which of our variables each service may hold: these, all of them, and no other.
 MODEL = {"OPENAI_API_KEY", "LEARNING_MODEL", "LEARNING_MODEL_API_KEY", "LEARNING_MODEL_BASE_URL"}
 STORES = {"LEARNING_STORES"}
+EMBEDDING = {f"LEARNING_EMBEDDING_{name}" for name in ("MODEL", "BASE_URL", "API_KEY", "DIMENSIONS")}
 HELD = {
     "migrate": {"LEARNING_OWNER_DATABASE_URL", "LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL"},
-    "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"} | STORES,
+    "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"}
+    | STORES
+    | {"LEARNING_EMBEDDING_MODEL", "LEARNING_EMBEDDING_BASE_URL"},
     "beat": {"LEARNING_REDIS_URL"},
     "flower": {"LEARNING_REDIS_URL"},
     "curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+    "embed-worker": {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL", "OPENAI_API_KEY"} | EMBEDDING | STORES,
     **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL | STORES for worker in STORE_WORKERS},
 }
 REFERENCE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<kind>:\?|:-)(?P<rest>[^}]*)\}")
@@ -144,7 +148,7 @@ def test_given_a_worker_service_when_celery_parses_it_then_it_serves_its_store_a
     assert (subcommand, rest) == ("worker", [])
     assert options["queues"] == f"learning.{store}"
     assert options["pool"] == "threads"
-    assert int(options["concurrency"]) > (service in STORE_WORKERS)
+    assert int(options["concurrency"]) > (service != "curator")
     assert options["task_events"] is True
     assert options["loglevel"] == "INFO"
     assert options["hostname"] == f"{store}@%h"
@@ -354,7 +358,8 @@ def test_given_redis_when_its_command_is_read_then_nothing_acknowledged_is_lost_
 
 def test_given_a_model_call_when_a_worker_is_stopped_then_it_may_end_before_the_worker_is_killed() -> None:
     deadline = ServiceSettings.model_fields["model_deadline"].default
-    assert all(seconds(SERVICES[worker]["stop_grace_period"]) > deadline for worker in STORE_WORKERS)
+    callers = [*STORE_WORKERS, "embed-worker"]
+    assert all(seconds(SERVICES[worker]["stop_grace_period"]) > deadline for worker in callers)
 
 
 def test_given_the_dockerfile_when_held_against_the_project_then_it_installs_all_of_it_and_runs_as_a_user() -> None:

@@ -164,3 +164,13 @@ def test_given_the_name_of_a_store_that_the_machine_does_not_have_then_the_error
     assert machine._store("user_profile").name == "user_profile"
     with pytest.raises(InvalidArgument, match=r"store: .*It has user_profile, session_context"):
         machine._store("entity_memory")
+
+
+def test_given_no_entity_memory_when_an_entity_is_asked_for_then_the_store_is_named_and_how_to_have_it(
+    machine_of: Make,
+) -> None:
+    for ask in (machine_of().entity, machine_of().search_entities):
+        with pytest.raises(
+            InvalidArgument, match=r"^entity_memory: is not a store of this machine.*entity_memory=True"
+        ):
+            ask("Acme")

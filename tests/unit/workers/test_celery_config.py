@@ -47,14 +47,14 @@ def test_given_the_app_when_its_settings_are_read_then_nudges_are_json_without_r
     assert conf["ignore_result"] is True
     assert conf["accept"] == ["json"]
     assert conf["serializer"] == "json"
-    assert conf["queues"] == [*(f"learning.{store}" for store in installed()), "learning.curator"]
+    assert conf["queues"] == [*(f"learning.{store}" for store in installed()), "learning.embed", "learning.curator"]
     assert conf["missing"] is False
     assert not conf["late"]
     assert not conf["lost"]
     assert conf["prefetch"] == 1
     assert conf["events"] is True
     assert conf["tasks"] == sorted(
-        [*(f"learning.{store}.extract" for store in installed()), "learning.curator.reconcile"]
+        [*(f"learning.{store}.extract" for store in installed()), "learning.embed", "learning.curator.reconcile"]
     )
     assert all(task in conf["tasks"] and queue in conf["queues"] for task, queue in conf["beat"].values())
 
@@ -73,6 +73,7 @@ def test_given_a_store_of_ones_own_when_the_app_is_imported_then_it_has_a_queue_
     assert conf["queues"] == [
         *(f"learning.{store}" for store in installed()),
         "learning.decision_log",
+        "learning.embed",
         "learning.curator",
     ]
     assert "learning.decision_log.extract" in conf["tasks"]

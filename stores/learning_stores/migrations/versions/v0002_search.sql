@@ -4,7 +4,7 @@ CREATE FUNCTION learning.search(p_stores text[], p_scopes text[], p_query text, 
 RETURNS TABLE (id uuid, score real) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own   text := current_setting('learning.tenant', true);
-    words tsquery := (SELECT string_agg(quote_literal(w.lexeme), ' | ')::tsquery
+    words tsquery := (SELECT string_agg('''' || replace(replace(w.lexeme, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
                       FROM unnest(to_tsvector('english', left(p_query, 20000))) AS w);
 BEGIN
     IF coalesce(own, '') = '' THEN
