@@ -67,7 +67,13 @@ class Asking(Foundation):
             raise self._missing_id(name)
         namespace = (spec.namespace or GLOBAL_NAMESPACE) if store.namespaced else None
         return Place(
-            tenant=self.tenant, store=name, scope=scope, namespace=namespace, user_id=user_id, session_id=session_id
+            tenant=self.tenant,
+            store=name,
+            scope=scope,
+            namespace=namespace,
+            user_id=user_id,
+            session_id=session_id,
+            language=self.spec.language,
         )
 
     def _missing_id(self, name: str) -> InvalidArgument:

@@ -29,6 +29,7 @@ from learning_machine.event_loops import EventLoops
 from learning_machine.library import Library
 from learning_machine.proposals import Proposals
 from learning_machine.query_embedding import QueryEmbedder
+from learning_machine.recall_counts import RecallCounts
 from learning_machine.recalling import Recalling
 from learning_machine.recent import RecentEvents
 from learning_machine.settling import FAILURES, Waiting
@@ -58,7 +59,8 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
 
     A machine that names no store has the user profile and the session context; one that names any has exactly those. `stores`
     are of the user's own making, plain or in a `CustomStoreConfig`. `namespace` is where stores that share what they learned
-    keep it, unless their config says otherwise: "user", "global" (the default) or any name.
+    keep it, unless their config says otherwise: "user", "global" (the default) or any name. `language` says how words are
+    stemmed when they are looked for: one of Postgres's text search configurations (default "english"), "simple" for others.
     `database_url` and `redis_url` default to `LEARNING_DATABASE_URL` and `LEARNING_REDIS_URL`, else to what
     `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's).
     Raises `ConfigurationError`, which names the argument and the remedy.
@@ -76,6 +78,7 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         learned_knowledge: bool | LearnedKnowledgeConfig | None = None,
         stores: Sequence[LearningStore | type[LearningStore] | CustomStoreConfig] = (),
         namespace: str | None = None,
+        language: str | None = None,
         database_url: str | None = None,
         redis_url: str | None = None,
         require_tenant: bool = False,
@@ -92,7 +95,9 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
             "learned_knowledge": learned_knowledge,
         }
         self._found(
-            configure(name, model, StoreArguments(built_in=built_in, custom=stores, namespace=namespace)),
+            configure(
+                name, model, StoreArguments(built_in=built_in, custom=stores, namespace=namespace, language=language)
+            ),
             Database(settings.database(), connect_seconds=_AGENT_SECONDS, answer_seconds=_AGENT_SECONDS),
             Redactor(checked_hooks(redaction_hooks), enabled=checked_flag("redact", redact)),
             tenant if tenant is not None else settings.tenant,
@@ -102,6 +107,7 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
         self._headings = headings_of(self._stores.values())
         self._recaller = Recaller(self._database)
+        self._counts = RecallCounts(self._database)
         endpoint = settings.embedding_endpoint()
         self._embedder = None if endpoint is None else QueryEmbedder(endpoint, settings.embedding_deadline)
         self._recent = RecentEvents()

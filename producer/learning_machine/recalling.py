@@ -10,13 +10,14 @@ from typing import Literal
 from learning_machine.arguments import checked_choice, checked_deadline, checked_id, checked_number, checked_tokens
 from learning_machine.asking import Asking
 from learning_machine.query_embedding import QueryEmbedder
+from learning_machine.recall_counts import RecallCounts
 from learning_machine.recent import RecentEvents
 from learning_machine.settling import FAILURES, Waiting
 from learning_schemas.errors import InvalidArgument, RecallFailed
 from learning_schemas.results import Found, Recall, Receipt
 from learning_schemas.scope import namespace_scope
 from learning_stores.deliveries import delivery_states
-from learning_stores.ranking import RankRequest
+from learning_stores.ranking import DEFAULT_LANGUAGE, RankRequest
 from learning_stores.recall import Recaller, RecallRequest
 from learning_stores.rendering import Headings
 from learning_stores.search import search
@@ -36,6 +37,7 @@ class Recalling(Asking):
     _recaller: Recaller
     _recent: RecentEvents
     _embedder: QueryEmbedder | None
+    _counts: RecallCounts
     _headings: Headings
     _recall_deadline: float
     _recall_tokens: int
@@ -179,6 +181,7 @@ class Recalling(Asking):
             deadline=self._recall_deadline if deadline is None else checked_deadline("deadline", deadline),
             own=self._recent.of(self.tenant, user_id, session_id) if past is None else (),
             query=self._checked_query(query) if query is not None else None,
+            language=self.spec.language or DEFAULT_LANGUAGE,
             as_of=past,
             overlay=overlay,
         )
@@ -206,6 +209,7 @@ class Recalling(Asking):
         return RankRequest(
             places=tuple(places),
             query=self._checked_query(query),
+            language=self.spec.language or DEFAULT_LANGUAGE,
             limit=int(checked_number("limit", limit, 1, MAX_RESULTS, "The default is 10")),
             as_of=_checked_moment(as_of),
         )
@@ -231,6 +235,7 @@ class Recalling(Asking):
         if result.degraded is not None and on_error == "raise":
             raise RecallFailed(result.degraded)
         self._recent.forget(result.known)
+        self._counts.note(self.tenant, (learning.id for learning in result.learnings))
         lost = [
             f"{store}.{name}"
             for store, spec in self.spec.stores.items()

@@ -33,6 +33,13 @@ def _few(options: dict[str, Any]) -> dict[str, Any]:
 
 
 STORE_NAME = "^[a-z][a-z0-9_]{0,62}$"
+Language = Literal[
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hindi",
+    "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian",
+    "serbian", "simple", "spanish", "swedish", "tamil", "turkish", "yiddish",
+]  # fmt: skip
+"""Postgres's text search configurations: how words are stemmed. "simple" takes them as they are, in any language."""
+
 StoreName = Annotated[str, Field(pattern=STORE_NAME)]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
 Namespaces = Annotated[tuple[Id, ...], Field(max_length=16)]
@@ -98,6 +105,7 @@ class MachineSpec(BaseModel):
     v: Literal[1] = 1
     name: Id = "default"
     model: Id | None = None
+    language: Language | None = None  # absent: english
     stores: Annotated[dict[StoreName, StoreSpec], Field(max_length=MAX_STORES)]
 
     @model_validator(mode="after")

@@ -87,11 +87,12 @@ def gone(session: Session, place: Place, keys: Collection[Key]) -> dict[Key, Gon
 
 _INSERT = text("""
     INSERT INTO learning.learning (tenant, id, store, kind, scope, user_id, session_id, namespace, agent_id, team_id, about, target,
-        content, content_key, data, status, confidence, valid_from, valid_to, live_from, retired_at, retired_reason, retired_by,
-        replaced_by, replaces, awaits, origin, made_by)
+        content, content_key, data, language, status, confidence, valid_from, valid_to, live_from, retired_at, retired_reason,
+        retired_by, replaced_by, replaces, awaits, origin, made_by)
     VALUES (:tenant, :id, :store, :kind, :scope, :user_id, :session_id, :namespace, :agent_id, :team_id, :about, :target,
-        :content, :content_key, cast(:data AS jsonb), :status, :confidence, :valid_from, :valid_to, :now, :retired_at,
-        :retired_reason, :retired_by, :replaced_by, :replaces, :awaits, :origin, :made_by)
+        :content, :content_key, cast(:data AS jsonb), cast(coalesce(:language, 'english') AS regconfig), :status, :confidence,
+        :valid_from, :valid_to, :now, :retired_at, :retired_reason, :retired_by, :replaced_by, :replaces, :awaits, :origin,
+        :made_by)
     ON CONFLICT (tenant, store, kind, scope, about, content_key, status) WHERE status <> 'retired' DO NOTHING
 """)
 
@@ -129,6 +130,7 @@ def insert(
             "content": new.operation.content,
             "content_key": new.key.content_key,
             "data": to_json(new.operation.data).decode(),
+            "language": place.language,
             "status": status,
             "confidence": new.confidence,
             "valid_from": new.said_at,

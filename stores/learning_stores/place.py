@@ -30,6 +30,7 @@ class Place:
     namespace: str | None = None
     agent_id: str | None = None
     team_id: str | None = None
+    language: str | None = None  # how its words are stemmed; None: english
 
     @property
     def subject(self) -> str | None:

@@ -204,7 +204,7 @@ class Extractor:
         model = self._model(store_spec, spec)
         prompt = self.store.prompt(store_spec)
         extraction_id, started = uuid7(), datetime.now(UTC)
-        reading = self._reading(held, window, store_spec)
+        reading = self._reading(held, window, store_spec, spec.language)
         known = label_known(self._database.run(held.tenant, self.store.known, reading, window))
         model_name, note, operations = model.name, None, Operations(kept=(), dropped=Counter())
         if window.by_label:
@@ -232,7 +232,7 @@ class Extractor:
         )
         return self._commit(held, extraction, keep=keep())
 
-    def _reading(self, held: Claim, window: Window, spec: StoreSpec) -> Reading:
+    def _reading(self, held: Claim, window: Window, spec: StoreSpec, language: str | None) -> Reading:
         """Where this store writes for this mailbox, and what it reads. `_Dead` where a user is needed and there is none."""
         whose = (self.store.scope, self.store.namespaced, spec, held.user_id, held.session_id)
         scope = written_scope(*whose)
@@ -247,6 +247,7 @@ class Extractor:
             namespace=(spec.namespace or GLOBAL_NAMESPACE) if self.store.namespaced else None,
             agent_id=window.agent_id,
             team_id=window.team_id,
+            language=language,
         )
         return Reading(place=place, scopes=read_scopes(*whose), spec=spec)
 

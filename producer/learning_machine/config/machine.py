@@ -37,6 +37,7 @@ class StoreArguments:
     built_in: Mapping[str, Any]
     custom: Any = ()
     namespace: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,13 @@ def configure(name: str, model: str | None, given: StoreArguments) -> Configurat
     tools = {store: tuple(stores[store].tools(spec)) for store, spec in specs.items() if spec.has_tools}
     _check_tool_names(tools)
     try:
-        return Configuration(spec=MachineSpec(name=name, model=model, stores=specs), stores=stores, tools=tools)
+        return Configuration(
+            spec=MachineSpec.model_validate(
+                {"name": name, "model": model, "language": given.language, "stores": specs}
+            ),
+            stores=stores,
+            tools=tools,
+        )
     except ValidationError as error:
         found = first_finding(error)
         remedy = ID_REMEDY if found.field in ("name", "model") else LIMITS

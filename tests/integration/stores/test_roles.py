@@ -16,7 +16,7 @@ from learning_stores.roles import APP, DISPATCHER, OWNER, ROLES, SEARCH
 TENANT_TABLES = {
     "machine_spec", "subject", "conversation_event", "session_message", "delivery", "mailbox", "extraction", "model_call",
     "entity", "learning", "evidence", "learning_embedding", "change",
-    "embedding_model", "embedding_due", "embedding_refused", "scope_statistics",
+    "embedding_model", "embedding_due", "embedding_refused", "scope_statistics", "recall_count",
 }  # fmt: skip
 DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event"}
 
@@ -38,6 +38,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "embedding_due": "SIUD",
         "embedding_refused": "SIUD",
         "change": "SIUD",
+        "recall_count": "SIUD",
         "scope_statistics": "SIUD",
     },
     DISPATCHER: {
@@ -218,6 +219,8 @@ _FILLED = {
     "SELECT t, gen_random_uuid(), 'global', 'company', 'Acme', 'acme'",
     "learning_embedding": "INSERT INTO learning.learning_embedding (tenant, learning_id, model, embedding) "
     "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 'm', '[1]'::public.vector",
+    "recall_count": "INSERT INTO learning.recall_count (tenant, learning_id, recalled, last_recalled_at) "
+    "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 1, now()",
 }
 
 
