@@ -18,6 +18,7 @@ import time
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -33,6 +34,7 @@ Outcome = Literal["rate_limited", "server_error", "timeout", "unreachable", "ref
 _CODE = re.compile(r"[\w.:-]{1,64}")
 _FLOAT_BYTES = 4
 _ABOUT_THE_TEXT = frozenset({400, 413, 422})
+_CLOSE_SECONDS = 2.0  # how long closing waits for what is under way to end
 _GRACE = 1.0  # how much longer a thread waits for the loop to keep the deadline
 
 
@@ -138,10 +140,13 @@ class EmbeddingClient:
             if making is not None and making.done() and making.exception() is None:
                 await making.result().close()
 
-        asyncio.run_coroutine_threadsafe(end(), loop).result()
+        # A server that keeps a connection busy holds up nobody: the thread ends with the process at the latest.
+        with suppress(TimeoutError, CancelledError):
+            asyncio.run_coroutine_threadsafe(end(), loop).result(timeout=_CLOSE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        thread.join(timeout=_CLOSE_SECONDS)
+        if not thread.is_alive():
+            loop.close()
 
     def _client(self) -> "Future[AsyncOpenAI]":
         with self._lock:

@@ -236,14 +236,16 @@ def test_given_a_provider_that_asks_for_a_pause_when_settle_is_called_then_the_p
             lambda: (mailbox := system.mailbox("paused")) and mailbox["wait_reason"] == "provider", "the mailbox waits"
         )
         system.model.faults = Faults()
-        asked = system.model.requests
+        calls = "SELECT id FROM learning.model_call WHERE user_id = 'paused'"
+        asked = system.rows(calls)
+        assert asked
 
         with pytest.raises(SettleTimeout) as refused:
             machine.settle(receipt, timeout=1)
 
         assert refused.value.states == {"user_profile": "pending"}
         assert refused.value.waits == {"user_profile": "provider"}
-        assert system.model.requests == asked
+        assert system.rows(calls) == asked  # of this user: others' may still be going on
         system.change("UPDATE learning.mailbox SET not_before = now() WHERE user_id = 'paused'")
         assert machine.settle(receipt, timeout=20) == {"user_profile": "extracted"}
     [delivery] = system.deliveries("paused")
