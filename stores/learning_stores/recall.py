@@ -29,10 +29,11 @@ _POOL = "learning-recall"
 # What these connections meet is said once, in `degraded`; psycopg would write several lines of it to an agent's standard error.
 logging.getLogger("psycopg.pool").addFilter(lambda record: _POOL not in record.getMessage())
 
-_RECALL = (
+RECALL = (
     "SELECT learning.recall(%s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s, %s::uuid[], %s, %s, %s::real[], %s, "
     "%s::timestamptz, %s::jsonb)::text"
 )
+"""One round trip; takes `RecallRequest.parameters()`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ class Recaller:
                 with self._sync_pool().connection(timeout=_left(wait_until)) as connection:
                     try:
                         connection.wait_until = wait_until
-                        row = connection.execute(_RECALL, request.parameters()).fetchone()
+                        row = connection.execute(RECALL, request.parameters()).fetchone()
                         connection.wait_until = None
                         break
                     except psycopg.OperationalError:
@@ -142,7 +143,7 @@ class Recaller:
                 async with pool.connection(timeout=_left(wait_until)) as connection:
                     try:
                         connection.wait_until = wait_until
-                        row = await (await connection.execute(_RECALL, request.parameters())).fetchone()
+                        row = await (await connection.execute(RECALL, request.parameters())).fetchone()
                         connection.wait_until = None
                         break
                     except psycopg.OperationalError:

@@ -7,10 +7,11 @@ import psycopg
 from benchmarks.figures import Figure, interleaved, micro, percentile
 from benchmarks.place import bench_place
 from harness import Place
+from learning_schemas.scope import session_scope, user_scope
 from learning_stores.database import Database
-from learning_stores.recall import RecallRequest
+from learning_stores.recall import RECALL, RecallRequest
 
-TIMES = 1_000
+TIMES = 300
 LEARNINGS = 1_000
 
 # Learnings of one user among those of two hundred.
@@ -24,23 +25,30 @@ _FILL = """
 
 
 def run() -> list[Figure]:
-    """p50 of recall, sync, with the default budget and with one that holds all."""
+    """p50 of recall, sync: with the default budget, with one that holds all, and with a query."""
     figures = []
     with bench_place() as place:
         _fill(place)
         with place.machine() as machine, psycopg.connect(place.app_url, autocommit=True) as bare:
-            for tokens, name in ((1_000, "the default budget"), (100_000, "a budget that holds all")):
+            for tokens, query, name in (
+                (1_000, None, "the default budget"),
+                (100_000, None, "a budget that holds all"),
+                (1_000, "Which fact number 77 is about things?", "a query of seven words"),
+            ):
                 request = RecallRequest(
                     tenant="default",
                     user_id="user-7",
                     session_id="s1",
                     stores=("user_profile", "session_context"),
+                    places=(("user_profile", user_scope("user-7")), ("session_context", session_scope("user-7", "s1"))),
                     max_tokens=tokens,
                     deadline=5,
+                    query=query,
                 )
-                statement = "SELECT learning.recall(%s, %s, %s, %s, %s, %s, %s)::text"
-                sql = partial(_fetch, bare, statement, request.parameters())
-                recall = partial(machine.recall, user_id="user-7", session_id="s1", max_tokens=tokens, deadline=5)
+                sql = partial(_fetch, bare, RECALL, request.parameters())
+                recall = partial(
+                    machine.recall, query, user_id="user-7", session_id="s1", max_tokens=tokens, deadline=5
+                )
                 found = recall()
                 ours, theirs = (percentile(seconds, 0.5) for seconds in interleaved([recall, sql], TIMES))
                 figures.append(
