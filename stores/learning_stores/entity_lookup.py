@@ -29,12 +29,16 @@ Scopes = Sequence[str] | None
 _HERE = """l.tenant = :tenant AND l.store = 'entity_memory' AND l.status = 'active'
     AND (cast(:scopes AS text[]) IS NULL OR l.scope = ANY (:scopes))"""
 
+# The alias first, and alone: before the tables were ever analysed, a plain join read every entity for every learning.
 _NAMED = text(f"""
+    WITH alias AS MATERIALIZED (
+        SELECT l.about, l.scope FROM learning.learning l WHERE {_HERE} AND l.kind = 'alias' AND l.content_key = :key
+    )
     SELECT e.id, e.namespace, e.type, e.name, e.name_key = :name_key AS is_own,
-           min(array_position(cast(:scopes AS text[]), l.scope)) AS place
-    FROM learning.learning l
-    JOIN learning.entity e ON e.tenant = l.tenant AND e.id = l.about AND e.merged_into IS NULL
-    WHERE {_HERE} AND l.kind = 'alias' AND l.content_key = :key AND (cast(:type AS text) IS NULL OR e.type = :type)
+           min(array_position(cast(:scopes AS text[]), a.scope)) AS place
+    FROM alias a
+    JOIN learning.entity e ON e.tenant = :tenant AND e.id = a.about AND e.merged_into IS NULL
+    WHERE cast(:type AS text) IS NULL OR e.type = :type
     GROUP BY e.id, e.namespace, e.type, e.name, e.name_key
     ORDER BY place, e.type, e.name, e.id
     LIMIT 50
