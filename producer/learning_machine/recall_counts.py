@@ -61,7 +61,11 @@ class RecallCounts:
                 return
             kept, self._kept = self._kept, {}
             self._since, self._writing = time.monotonic(), True
-        threading.Thread(target=self._write, args=(kept,), name="learning-recall-counts", daemon=True).start()
+        try:
+            threading.Thread(target=self._write, args=(kept,), name="learning-recall-counts", daemon=True).start()
+        except RuntimeError:  # no more threads, or the interpreter is ending: a turn does not fail for it
+            self._writing = False
+            logger.info("how often learnings were recalled is not written this time (no thread)")
 
     def _write(self, kept: dict[str, Counter[UUID]]) -> None:
         try:

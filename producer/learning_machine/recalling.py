@@ -60,8 +60,9 @@ class Recalling(Asking):
         With a `query` (what the user asks) what matters most to it comes first; without one the order is stable. One round
         trip, within `deadline` seconds (default 0.5) and `max_tokens` (default 1,000). What the user said and is not extracted
         yet is in it, marked, unless `freshness="extracted"`. `wait_for` a receipt waits, within the deadline, until that event
-        is extracted. `as_of` (with a time zone) answers with what was live then. A failure gives an empty result with
-        `.degraded` naming the cause, or raises `RecallFailed` with `on_error="raise"`. Raises `InvalidArgument` for bad input.
+        is extracted; a database that is silent meanwhile takes up to two seconds more. `as_of` (with a time zone) answers with
+        what was live then. A failure gives an empty result with `.degraded` naming the cause, or raises `RecallFailed` with
+        `on_error="raise"`. Raises `InvalidArgument` for bad input.
         """
         request = self._request(query, user_id, session_id, max_tokens, deadline, as_of, freshness, wait_for, on_error)
         until = time.monotonic() + request.deadline

@@ -66,7 +66,7 @@ CATEGORY_HEADING = f"{'':46}  {'category':12} {'n':>4}    r@5   r@10   r@20 nDCG
 
 
 def _figures(answers: Sequence[Answer]) -> str:
-    recalls = [_mean(answers, lambda answer, place=place: answer.recall[place]) for place in range(len(DEPTHS))]  # type: ignore[misc]
+    recalls = [_mean(answers, lambda answer, place=place: answer.recall[place]) for place in range(len(DEPTHS))]  # type: ignore[misc]  # a default binds the loop's value
     return " ".join(f"{figure:6.3f}" for figure in recalls) + f" {_mean(answers, lambda answer: answer.ndcg):6.3f} "
 
 

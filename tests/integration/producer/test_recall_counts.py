@@ -54,6 +54,20 @@ def test_given_a_database_that_is_away_when_counts_are_due_then_nobody_notices_b
     assert "is not written this time (OperationalError)" in caplog.text
 
 
+def test_given_no_thread_to_be_had_when_counts_are_due_then_the_turn_goes_on(
+    app_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from learning_schemas.ids import uuid7
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    counts = RecallCounts(app_db, sample=1, write_seconds=0)
+    counts.note("default", [uuid7()])
+    assert not counts._writing
+
+
 def test_given_a_machine_when_it_recalls_then_what_it_showed_is_noted(place: Any) -> None:
     with place.machine(user_profile=True) as machine:
         kept = machine.add("Likes tea", user_id="alice", by=BY).id
