@@ -29,6 +29,7 @@ from learning_schemas.errors import (
     RecallFailed,
     SettleTimeout,
     StaleLearning,
+    SubjectClosed,
     TenantRequired,
     UnknownLearning,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "SettleTimeout",
     "StaleLearning",
     "StoreSpec",
+    "SubjectClosed",
     "TenantRequired",
     "Tool",
     "ToolDefinition",

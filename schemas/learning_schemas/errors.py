@@ -8,6 +8,7 @@ LearningMachineError
 ├── NotAccepted                                     no configured place would take an event; the event is on it
 ├── UnknownLearning             (also LookupError)  no learning, or no proposal, of that id is here
 ├── StaleLearning                                   it is no longer live, or was decided before
+├── SubjectClosed                                   the user or session was forgotten and is kept out
 ├── MemoryUnavailable                               Postgres could not be asked, or did not answer in time
 ├── SettleTimeout               (also TimeoutError) deliveries were still pending; their states are on it
 └── RecallFailed                                    only with on_error="raise"
@@ -111,6 +112,18 @@ class StaleLearning(LearningMachineError):
         )
         self.learning_id = learning_id
         self.state = state
+
+
+class SubjectClosed(LearningMachineError):
+    """The user, or the session where there is no user, was forgotten and closed: nothing is remembered of them."""
+
+    def __init__(self, user_id: str | None, session_id: str | None = None) -> None:
+        whom = f"user {user_id}" if user_id else f"session {session_id}"
+        super().__init__(
+            f"{whom} was forgotten and is closed: nothing is remembered. `learning-machine forget --reopen` lets them in again"
+        )
+        self.user_id = user_id
+        self.session_id = session_id
 
 
 class MemoryUnavailable(LearningMachineError):

@@ -23,6 +23,7 @@ from learning_stores.grounding import content_key
 from learning_stores.learning_rows import Raced
 from learning_stores.operations import Confirm, LiveLearning, Operation, Provenance, Put, Retire
 from learning_stores.row_locks import Key, key_of, lock, successor
+from learning_stores.withdrawal import Passed
 
 __all__ = ["Applied", "Raced", "apply"]
 
@@ -38,9 +39,15 @@ class Applied:
 
 
 def apply(
-    session: Session, source: Provenance, operations: Sequence[Operation], admission: Admission = AT_ONCE
+    session: Session,
+    source: Provenance,
+    operations: Sequence[Operation],
+    admission: Admission = AT_ONCE,
+    passed: Sequence[Passed] = (),
 ) -> Applied:
     """Run grounded operations. The caller holds the subject, and the mailbox where there is one. Raises `Raced`.
+
+    `passed` is what the same words had stated before they were extracted again, and what was replaced since.
 
     `changes` counts `added`, `updated`, `confirmed`, `retired`, `proposed`, `history` (older than what is known), `outranked`
     (by a person's correction), `late` and `already gone` (retractions), `held back` (retractions that a person has to make).
@@ -54,7 +61,7 @@ def apply(
     now = session.scalar(_NOW)  # after the locks: a row that they waited for was live until here
     assert now is not None
     gone = rows.gone(session, source.place, put_keys)
-    application = _Application(session, source, admission, now, found, gone, entities)
+    application = _Application(session, source, admission, now, found, gone, entities, passed)
     ids = []
     for operation, key in zip(operations, keys, strict=True):
         if isinstance(operation, Put):
@@ -86,6 +93,7 @@ class _Application:
         found: Sequence[LiveLearning],
         gone: dict[Key, rows.Gone],
         entities: Resolved,
+        passed: Sequence[Passed],
     ) -> None:
         self.session = session
         self.source = source
@@ -93,6 +101,7 @@ class _Application:
         self.now = now
         self.entities = entities
         self.gone = gone
+        self.passed = passed
         self.changes: Counter[str] = Counter()
         self.by_id = {learning.id: learning for learning in found}
         self.live = {key_of(each): each for each in found if each.status == "active"}
@@ -138,6 +147,8 @@ class _Application:
             return self._enter_history(new, replaced.valid_from, replaced.id)
         if replaced is None and (gone := self._outlived(new)) is not None:
             return self._enter_history(new, gone.valid_to, None)
+        if replaced is None and (since := self._passed(new)) is not None:
+            return self._enter_history(new, since.valid_to, since.replaced_by)
         learning_id = uuid7()
         proposal = self.proposed.get(new.key)
         stated = proposal is not None and _says_the_same(proposal, operation)
@@ -266,6 +277,11 @@ class _Application:
         if new.said_at < gone.valid_to or (gone.by_person and not own_words):
             return gone
         return None
+
+    def _passed(self, new: rows.New) -> Passed | None:
+        """What the same words had stated before, and what took its place since."""
+        operation = new.operation
+        return next((each for each in self.passed if each.was(operation.kind, operation.citations)), None)
 
     def _enter_history(self, new: rows.New, valid_to: datetime, replaced_by: UUID | None) -> UUID:
         learning_id = uuid7()

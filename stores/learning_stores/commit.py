@@ -21,7 +21,9 @@ from learning_stores.deliveries import Settlement, advance_delivery, settle_deli
 from learning_stores.mailbox import Claim
 from learning_stores.operations import Operation, Provenance
 from learning_stores.place import Place
+from learning_stores.subjects import hold_subject
 from learning_stores.window import Window
+from learning_stores.withdrawal import passed, settle_withdrawn, withdraw_events
 
 
 class Fenced(Exception):
@@ -54,10 +56,6 @@ class Committed:
     go_on: bool  # the lease is still ours and more is due
 
 
-_LOCK_SUBJECT = text("""
-    SELECT generation FROM learning.subject WHERE tenant = :tenant AND subject = :subject FOR SHARE
-""")
-
 _RECORD = text("""
     INSERT INTO learning.extraction (tenant, id, store, subject, scope, user_id, session_id, token, spec_hash, model, prompt_name,
         prompt_version, events, messages, outcome, changes, dropped, started_at)
@@ -74,9 +72,16 @@ def commit(session: Session, held: Claim, extraction: Extraction, *, keep: bool)
     _lock(session, held)
     source = Provenance(place=extraction.place, made_by=extraction.id)
     window = extraction.window
+    # What the events of a replay gave before counts no longer; what is said again keeps its row.
+    touched = withdraw_events(session, held.tenant, held.store, window.replayed)
     changes = Counter[str]()
     if extraction.operations:
-        changes = apply(session, source, extraction.operations, extraction.admission).changes
+        before = passed(session, held.tenant, [event for event, _ in window.replayed], touched) if touched else ()
+        changes = apply(session, source, extraction.operations, extraction.admission, before).changes
+    if touched:
+        withdrawn = settle_withdrawn(session, held.tenant, touched, by=extraction.id, reason="replayed")
+        counted = Counter({"withdrawn": len(withdrawn.retired), "restored": len(withdrawn.restored)})
+        changes += counted
     outcome = "extracted" if changes else "nothing_found"
     session.execute(
         _RECORD,
@@ -117,7 +122,7 @@ def settle_without_extraction(
 
 
 def _lock(session: Session, held: Claim) -> None:
-    if session.scalar(_LOCK_SUBJECT, {"tenant": held.tenant, "subject": held.subject}) is None:
+    if hold_subject(session, held.tenant, held.subject) is None:
         raise Fenced("the subject is gone")
     if not mailbox.hold(session, held):
         raise Fenced("another worker holds the mailbox")

@@ -7,6 +7,7 @@ known yet, or that came by the fallback, is in the log without a number; `prepar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,19 +16,21 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.event import ConversationCompleted
+from learning_schemas.ids import id_time
 from learning_schemas.results import Via
 from learning_schemas.scope import session_scope, shard_of, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.deliveries import NewDelivery, add_deliveries
 from learning_stores.history import Histories, SessionKey, compared
 from learning_stores.specs import DEFAULT_HASH, SpecCache
+from learning_stores.subjects import TOLERANCE, Subject, SubjectKey, hold_subjects
 
 EventKey = tuple[str, UUID]
 """(tenant, event id)."""
 
 PREPARED_AT_ONCE = 50
 
-Verdict = Literal["accepted", "duplicate", "id_reused", "closed"]
+Verdict = Literal["accepted", "duplicate", "id_reused", "closed", "forgotten"]
 
 
 class Interference(Exception):
@@ -56,12 +59,6 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
-    salt: bytes
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Prepared:
     """An event's number, and how many of its leading messages are history; None for one that waits for its spec."""
 
@@ -69,27 +66,19 @@ class _Prepared:
     shown_before: int
 
 
-_ADD_SUBJECTS = text("""
-    INSERT INTO learning.subject (tenant, subject, user_id, session_id)
-    SELECT * FROM unnest(cast(:tenants AS text[]), cast(:subjects AS text[]), cast(:users AS text[]), cast(:sessions AS text[]))
-    ON CONFLICT DO NOTHING
-""")
-
-# Locked in key order, against a forgetting that runs beside this.
-_LOCK_SUBJECTS = text("""
-    SELECT s.tenant, s.subject, s.salt, s.closed_at IS NOT NULL
-    FROM learning.subject s
-    JOIN unnest(cast(:tenants AS text[]), cast(:subjects AS text[])) AS wanted (tenant, subject)
-      ON s.tenant = wanted.tenant AND s.subject = wanted.subject
-    ORDER BY s.tenant, s.subject
-    FOR SHARE OF s
-""")
-
 _KNOWN = text("""
     SELECT e.tenant, e.id, e.body_hash
     FROM learning.conversation_event e
     JOIN unnest(cast(:tenants AS text[]), cast(:ids AS uuid[])) AS wanted (tenant, id)
       ON e.tenant = wanted.tenant AND e.id = wanted.id
+""")
+
+# One that is closed besides is forgotten for ever.
+_FORGOTTEN = text("""
+    SELECT f.tenant, f.scope, CASE WHEN f.closed_at IS NULL THEN f.forgotten_at ELSE timestamptz '9999-01-01 UTC' END
+    FROM learning.forgotten_session f
+    JOIN unnest(cast(:tenants AS text[]), cast(:scopes AS text[])) AS wanted (tenant, scope)
+      ON f.tenant = wanted.tenant AND f.scope = wanted.scope
 """)
 
 _NUMBERS = text("SELECT nextval('learning.acceptance_number') FROM generate_series(1, :count)")
@@ -157,7 +146,7 @@ def accept(
 ) -> dict[EventKey, Verdict]:
     """Write a batch in its order, as the dispatcher. `carried` are the specs that came with it.
 
-    Returns what became of each event; `id_reused` and `closed` ones were not written. Raises `Interference`.
+    Returns what became of each event; `id_reused`, `closed` and `forgotten` ones were not written. Raises `Interference`.
     """
     specs.register(session, carried)
     subjects = _lock_subjects(session, batch)
@@ -246,24 +235,19 @@ def _incoming(row: Any) -> Incoming:
     return Incoming(event=event, via=row.via, body_bytes=row.body_bytes)
 
 
-def _lock_subjects(session: Session, batch: Sequence[Incoming]) -> dict[tuple[str, str], _Subject]:
-    wanted = {(incoming.event.tenant, incoming.subject): incoming.event for incoming in batch}
-    keys = sorted(wanted)
-    arrays = {"tenants": [tenant for tenant, _ in keys], "subjects": [subject for _, subject in keys]}
-    session.execute(
-        _ADD_SUBJECTS,
-        {
-            **arrays,
-            "users": [wanted[key].user_id for key in keys],
-            "sessions": [None if wanted[key].user_id else wanted[key].session_id for key in keys],
-        },
-    )
-    rows = session.execute(_LOCK_SUBJECTS, arrays)
-    return {(tenant, subject): _Subject(bytes(salt), closed) for tenant, subject, salt, closed in rows}
+def _lock_subjects(session: Session, batch: Sequence[Incoming]) -> dict[SubjectKey, Subject]:
+    owners = {
+        (incoming.event.tenant, incoming.subject): (
+            incoming.event.user_id,
+            None if incoming.event.user_id else incoming.event.session_id,
+        )
+        for incoming in batch
+    }
+    return hold_subjects(session, owners)
 
 
 def _sift(
-    session: Session, batch: Sequence[Incoming], subjects: Mapping[tuple[str, str], _Subject]
+    session: Session, batch: Sequence[Incoming], subjects: Mapping[SubjectKey, Subject]
 ) -> tuple[dict[EventKey, Verdict], list[Incoming]]:
     """What is new, and the verdict on everything; of two entries with one key the first counts."""
     known: dict[EventKey, bytes] = {}
@@ -272,16 +256,21 @@ def _sift(
         _KNOWN, {"tenants": [tenant for tenant, _ in keys], "ids": [event_id for _, event_id in keys]}
     ):
         known[tenant, event_id] = bytes(body_hash)
+    forgotten = _forgotten_sessions(session, batch)
     verdicts: dict[EventKey, Verdict] = {}
     new: list[Incoming] = []
     for incoming in batch:
+        subject, said_at = subjects[incoming.event.tenant, incoming.subject], id_time(incoming.event.id)
+        until = forgotten.get(_session_key(incoming.event)) if incoming.event.session_id else None
         if incoming.key in known:
             if known[incoming.key] != incoming.body_hash:
                 verdicts[incoming.key] = "id_reused"
             else:
                 verdicts.setdefault(incoming.key, "duplicate")
-        elif subjects[incoming.event.tenant, incoming.subject].closed:
+        elif subject.closed:
             verdicts[incoming.key] = "closed"
+        elif subject.forgot(said_at) or (until is not None and said_at < until + TOLERANCE):
+            verdicts[incoming.key] = "forgotten"
         else:
             known[incoming.key] = incoming.body_hash
             verdicts[incoming.key] = "accepted"
@@ -289,11 +278,20 @@ def _sift(
     return verdicts, new
 
 
+def _forgotten_sessions(session: Session, batch: Sequence[Incoming]) -> dict[SessionKey, datetime]:
+    """Which of the batch's sessions were forgotten by themselves, and when; their subjects are held."""
+    keys = sorted({_session_key(incoming.event) for incoming in batch if incoming.event.session_id})
+    if not keys:
+        return {}
+    arrays = {"tenants": [tenant for tenant, _ in keys], "scopes": [scope for _, scope in keys]}
+    return {(tenant, scope): until for tenant, scope, until in session.execute(_FORGOTTEN, arrays)}
+
+
 def _make_deliveries(
     session: Session,
     ready: Sequence[Incoming],
     specs: Mapping[tuple[str, str], MachineSpec],
-    subjects: Mapping[tuple[str, str], _Subject],
+    subjects: Mapping[SubjectKey, Subject],
 ) -> dict[EventKey, _Prepared]:
     if not ready:
         return {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,12 +22,23 @@ class Rejection:
     field: str
     reason: str
     body: bytes
+    subject: str | None = None  # whose words these are, as far as it could be read
+    producer: UUID | None = None  # of an event that its producer numbered, with `seq`
+    seq: int | None = None
 
 
+# Read twice, as after a crash before the acknowledgement, an entry is rejected and counted once.
 _REJECT = text("""
-    INSERT INTO learning.rejected_event (stream, entry_id, tenant, event_id, field, reason, body, body_bytes)
-    VALUES (:stream, :entry_id, :tenant, :event_id, :field, :reason, :body, :body_bytes)
-    ON CONFLICT (stream, entry_id) DO NOTHING
+    WITH kept AS (
+        INSERT INTO learning.rejected_event (stream, entry_id, tenant, event_id, field, reason, body, body_bytes, subject)
+        VALUES (:stream, :entry_id, :tenant, :event_id, :field, :reason, :body, :body_bytes, :subject)
+        ON CONFLICT (stream, entry_id) DO NOTHING
+        RETURNING 1
+    )
+    INSERT INTO learning.producer_seq AS p (producer, highest, received, refused)
+    SELECT cast(:producer AS uuid), cast(:seq AS bigint), 0, 1 FROM kept WHERE cast(:producer AS uuid) IS NOT NULL
+    ON CONFLICT (producer) DO UPDATE SET highest = greatest(p.highest, excluded.highest),
+        refused = p.refused + 1, last_seen = clock_timestamp()
 """)
 
 
@@ -36,8 +48,11 @@ def _storable(told: str) -> str:
 
 
 def reject(session: Session, rejections: Sequence[Rejection]) -> None:
-    """Keep them, once each, as the dispatcher."""
+    """Keep them, once each, and count them as arrived, as the dispatcher."""
     if rejections:
+        in_order = sorted(
+            rejections, key=lambda each: str(each.producer)
+        )  # the order in which rows of producers are locked
         session.execute(
             _REJECT,
             [
@@ -48,6 +63,6 @@ def reject(session: Session, rejections: Sequence[Rejection]) -> None:
                     "body": rejection.body[:MAX_KEPT_BYTES],
                     "body_bytes": len(rejection.body),
                 }
-                for rejection in rejections
+                for rejection in in_order
             ],
         )

@@ -27,6 +27,7 @@ class SessionContextStore(LearningStore):
 
     name = "session_context"
     scope: ClassVar[ScopeKind] = "session"
+    accumulates: ClassVar[bool] = False
     modes: ClassVar[tuple[Mode, ...]] = ("ALWAYS",)
     kinds: ClassVar[Mapping[str, str]] = {
         "goal": "Goal of this session",

@@ -32,6 +32,12 @@ class AgentSettings(BaseSettings):
     redis_url: SecretStr | None = None
     shards: Annotated[int, Field(ge=1, le=1024)] = DEFAULT_SHARDS
     max_event_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = MAX_EVENT_BYTES
+    emit_deadline: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    """Seconds that emit may take in all, wherever the event goes."""
+    spool_dir: str | None = None
+    """Directory for events that neither Redis nor Postgres takes; none where it is empty."""
+    spool_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024 * 1024
+    """Bytes that it may hold."""
     tenant: str | None = None
     stores: str = ""
     """Stores of the deployment's own, as `package.module:Class`, separated by commas."""

@@ -19,12 +19,25 @@ from learning_stores.operations import MAX_CONTENT, Citation, LiveLearning, Oper
 from learning_stores.place import Place
 from learning_stores.prompts import Prompt
 from learning_stores.window import Window, WindowMessage
+from learning_stores.withdrawal import said_again
 
 if TYPE_CHECKING:
     from learning_stores.tooling import ToolDefinition
 
 Known = Mapping[str, LiveLearning]
 """What is known, by the label that the prompt gives it."""
+
+
+def known_to(
+    session: Session, store: "LearningStore", reading: "Reading", window: Window, scope: str
+) -> list[LiveLearning]:
+    """What a prompt shows as known: not what only the events say that are to be extracted again. `scope` is the mailbox's."""
+    known = store.known(session, reading, window)
+    if not window.replayed:
+        return known
+    again = said_again(session, reading.place.tenant, store.name, scope, [each.id for each in known])
+    return [each for each in known if each.id not in again]
+
 
 MAX_EXCERPT = 200
 """Characters of a message that a statement about the session shows as its quote."""
@@ -55,6 +68,8 @@ class LearningStore:
     modes: ClassVar[tuple[Mode, ...]] = ("ALWAYS",)
     kinds: ClassVar[Mapping[str, str]]
     wider_writes: ClassVar[WiderWrites] = "active"
+    accumulates: ClassVar[bool] = True
+    """False where each extraction builds on the one before and takes its place: a replay then begins from where that was."""
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""

@@ -52,6 +52,7 @@ class WindowDelivery:
     accepted_no: int
     occurred_at: datetime
     next_message: int | None = None  # where to read on afterwards; None: this window has the rest of the event
+    replayed_at: datetime | None = None  # since when it waits to be extracted again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,11 @@ class Window:
 
     def __post_init__(self) -> None:
         self.by_label.update({message.label: message for message in self.messages if not message.earlier})
+
+    @property
+    def replayed(self) -> list[tuple[UUID, datetime]]:
+        """Its events that are extracted again, each with the moment before which what they gave no longer counts."""
+        return [(each.event_id, each.replayed_at) for each in self.deliveries if each.replayed_at is not None]
 
     @property
     def latest(self) -> datetime:
@@ -89,8 +95,8 @@ class Window:
 
 
 _PENDING = text("""
-    SELECT d.event_id, d.generation, d.attempts, d.accepted_no, d.next_message, d.spec_hash, e.session_id, e.occurred_at,
-           e.agent_id, e.team_id, e.shown_before, e.messages::text AS messages
+    SELECT d.event_id, d.generation, d.attempts, d.accepted_no, d.next_message, d.spec_hash, d.replayed_at, e.session_id,
+           e.occurred_at, e.agent_id, e.team_id, e.shown_before, e.messages::text AS messages
     FROM (
         SELECT * FROM learning.delivery
         WHERE tenant = :tenant AND store = :store AND scope = :scope AND state = 'pending'
@@ -147,6 +153,7 @@ def load_window(session: Session, held: Claim, budget: int) -> Window | None:
                 accepted_no=row.accepted_no,
                 occurred_at=row.occurred_at,
                 next_message=upto if upto < len(body) else None,
+                replayed_at=row.replayed_at,
             )
         )
         if upto < len(body):

@@ -8,19 +8,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_schemas.errors import SubjectClosed
 from learning_schemas.ids import uuid7
 from learning_stores.admission import Admission
 from learning_stores.applying import apply
 from learning_stores.attempts import attempted
 from learning_stores.operations import Operation, Origin, Provenance
 from learning_stores.place import Place
-
-_ADD_SUBJECT = text("""
-    INSERT INTO learning.subject (tenant, subject, user_id, session_id) VALUES (:tenant, :subject, :user_id, :session_id)
-    ON CONFLICT DO NOTHING
-""")
-
-_LOCK_SUBJECT = text("SELECT 1 FROM learning.subject WHERE tenant = :tenant AND subject = :subject FOR SHARE")
+from learning_stores.subjects import hold_subjects
 
 _CHANGE = text("""
     INSERT INTO learning.change (tenant, id, origin, action, by_whom, store, scope, subject, user_id, session_id, agent_id)
@@ -80,10 +75,12 @@ def write(
 
 
 def lock_subject(session: Session, place: Place) -> None:
-    """Hold the subject against a forgetting that runs beside this; the first write about somebody makes it."""
+    """Hold the subject against a forgetting that runs beside this; the first write about somebody makes it.
+
+    Raises `SubjectClosed`.
+    """
     if place.subject is None:
         return
-    key = {"tenant": place.tenant, "subject": place.subject}
-    owner = {"user_id": place.user_id, "session_id": None if place.user_id else place.session_id}
-    session.execute(_ADD_SUBJECT, {**key, **owner})
-    session.execute(_LOCK_SUBJECT, key)
+    key = place.tenant, place.subject
+    if hold_subjects(session, {key: (place.user_id, None if place.user_id else place.session_id)})[key].closed:
+        raise SubjectClosed(place.user_id, place.session_id)

@@ -17,6 +17,7 @@ TENANT_TABLES = {
     "machine_spec", "subject", "conversation_event", "session_message", "delivery", "mailbox", "extraction", "model_call",
     "entity", "learning", "evidence", "learning_embedding", "change",
     "embedding_model", "embedding_due", "embedding_refused", "scope_statistics", "recall_count",
+    "forgetting", "forgotten_session", "removed_count",
 }  # fmt: skip
 DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event"}
 
@@ -25,11 +26,11 @@ RIGHTS: dict[str, dict[str, str]] = {
     APP: {
         "machine_spec": "SI",
         "subject": "SIU",
-        "conversation_event": "SI",
-        "delivery": "SU",
-        "mailbox": "SUD",
-        "extraction": "SIU",
-        "model_call": "SI",
+        "conversation_event": "SIUD",
+        "delivery": "SUD",
+        "mailbox": "SIUD",
+        "extraction": "SIUD",
+        "model_call": "SIUD",
         "entity": "SIUD",
         "learning": "SIUD",
         "evidence": "SIUD",
@@ -40,6 +41,9 @@ RIGHTS: dict[str, dict[str, str]] = {
         "change": "SIUD",
         "recall_count": "SIUD",
         "scope_statistics": "SIUD",
+        "forgetting": "SIU",
+        "forgotten_session": "SIU",
+        "removed_count": "SIU",
     },
     DISPATCHER: {
         "machine_spec": "SIUD",
@@ -57,8 +61,12 @@ RIGHTS: dict[str, dict[str, str]] = {
         "embedding_model": "S",
         "embedding_due": "S",
         "embedding_refused": "S",
+        "forgetting": "S",
+        "forgotten_session": "S",
+        "removed_count": "SIU",
     },
     SEARCH: {
+        "rejected_event": "SU",  # to forget what a subject said
         "embedding_model": "S",
         "entity": "S",
         "learning": "S",
@@ -163,7 +171,9 @@ def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_ow
         "WHERE n.nspname = 'learning' AND pg_get_userbyid(proowner) = 'learning_search' ORDER BY 1",
     )
     assert [row["proname"] for row in searching] == [
+        "forget_rejected",
         "live_rows",
+        "name_subject",
         "place_evidence",
         "rank",
         "search",
@@ -219,6 +229,9 @@ _FILLED = {
     "SELECT t, gen_random_uuid(), 'global', 'company', 'Acme', 'acme'",
     "learning_embedding": "INSERT INTO learning.learning_embedding (tenant, learning_id, model, embedding) "
     "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 'm', '[1]'::public.vector",
+    "forgetting": "INSERT INTO learning.forgetting (tenant, id, subject) SELECT t, gen_random_uuid(), 'user/a'",
+    "forgotten_session": "INSERT INTO learning.forgotten_session (tenant, scope, forgotten_at) SELECT t, 's', now()",
+    "removed_count": "INSERT INTO learning.removed_count (tenant, day, reason) SELECT t, now(), 'forgotten'",
     "recall_count": "INSERT INTO learning.recall_count (tenant, learning_id, recalled, last_recalled_at) "
     "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 1, now()",
 }
@@ -295,7 +308,9 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         {"proname": "date_words", **by_app},  # of a generated column: computed as who writes
         {"proname": "embedding_due_added", "prosecdef": False, "callers": []},  # of triggers, which anybody sets off
         {"proname": "embedding_due_changed", "prosecdef": False, "callers": []},
+        {"proname": "forget_rejected", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "live_rows", **inside},
+        {"proname": "name_subject", "prosecdef": True, "callers": ["learning_search"]},
         {"proname": "place_evidence", "prosecdef": True, "callers": ["learning_search"]},
         {"proname": "rank", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "recall", **by_app},

@@ -53,6 +53,7 @@ NAMES = [
     "SettleTimeout",
     "StaleLearning",
     "StoreSpec",
+    "SubjectClosed",
     "TenantRequired",
     "Tool",
     "ToolDefinition",
