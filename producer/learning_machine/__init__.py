@@ -26,6 +26,7 @@ from learning_schemas.errors import (
     LearningMachineError,
     MemoryUnavailable,
     NotAccepted,
+    NotForgotten,
     RecallFailed,
     SettleTimeout,
     StaleLearning,
@@ -49,6 +50,7 @@ from learning_schemas.results import (
     UnprocessedMessage,
 )
 from learning_schemas.spec import StoreSpec
+from learning_stores.forgetting_receipt import ForgetReceipt
 from learning_stores.grounding import content_key
 from learning_stores.operations import (
     Citation,
@@ -80,6 +82,7 @@ __all__ = [
     "EntityMemoryConfig",
     "EntityName",
     "Evidence",
+    "ForgetReceipt",
     "Found",
     "Grounds",
     "InvalidArgument",
@@ -95,6 +98,7 @@ __all__ = [
     "MemoryUnavailable",
     "Message",
     "NotAccepted",
+    "NotForgotten",
     "Operations",
     "PatchModel",
     "Prompt",

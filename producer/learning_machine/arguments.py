@@ -1,7 +1,9 @@
 """What callers pass, checked: an error names the argument, what is wrong with it and the remedy, never the value."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -52,6 +54,21 @@ def checked_tokens(name: str, value: object, refusal: Refusal = InvalidArgument)
 def checked_deadline(name: str, value: object, refusal: Refusal = InvalidArgument) -> float:
     """A deadline of recall, in seconds."""
     return checked_number(name, value, 0.001, 60, "The default is 0.5 seconds", refusal)
+
+
+def checked_emit_deadline(value: object) -> float:
+    """How long emit may take in all, in seconds."""
+    return checked_number("emit_deadline", value, 0.05, 60, "The default is 1 second", ConfigurationError)
+
+
+def checked_spool_dir(given: str | os.PathLike[str] | None, variable: str | None) -> Path | None:
+    """The directory of the argument, else of the variable; None where neither names one."""
+    named = given if given is not None else (variable or "").strip()
+    if not named:
+        return None
+    from learning_machine.spool import checked_directory  # Unix alone has its locks
+
+    return checked_directory(named, "spool_dir" if given is not None else "LEARNING_SPOOL_DIR")
 
 
 def checked_choice(name: str, value: object, *known: str) -> None:

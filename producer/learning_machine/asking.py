@@ -39,12 +39,12 @@ class Asking(Foundation):
     """The part of a machine that asks its database, and knows which of it is its own."""
 
     def _ask(self, question: Question[T]) -> T:
-        with _unavailable():
+        with unavailable():
             return self._database.run(self.tenant, question)
 
     async def _aask(self, question: Question[T]) -> T:
         await self._loops.enter()
-        with _unavailable():
+        with unavailable():
             return await self._database.arun(self.tenant, question)
 
     def _reads(self, stores: Iterable[str], user_id: str | None, session_id: str | None) -> list[tuple[str, str]]:
@@ -97,7 +97,7 @@ class Asking(Foundation):
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
+def unavailable() -> Iterator[None]:
     """Turn what Postgres, or the way to it, does wrong into `MemoryUnavailable`; a mistake of ours stays what it is."""
     try:
         yield

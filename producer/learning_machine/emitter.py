@@ -1,97 +1,135 @@
 """Emitting: one Redis round trip for a turn, and another place where Redis does not take it.
 
-An event is accepted once it is in its stream, or, where Redis is down, full, read-only or silent, in the Postgres event log.
-Which it was is in the receipt.
+An event is accepted once it is in its stream, or, where Redis is down, full, read-only or silent, in the Postgres event log,
+or, where that is away too, on the disk of a spool directory. Which it was is in the receipt. All of it together takes no
+longer than one budget of time, and a server that fails is left alone for a while.
 """
 
 import logging
 import time
 from collections import Counter
-from typing import NamedTuple
-from uuid import UUID
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
+from learning_machine.breaker import breaker_for
+from learning_machine.deadline import awithin
+from learning_machine.failure import told as told  # where others look for it
+from learning_machine.fallback import Entry, Fallback
 from learning_machine.lock import Lock
 from learning_machine.numbering import numbering_for
-from learning_machine.streams import Streams
-from learning_schemas.errors import InvalidEvent, NotAccepted
+from learning_machine.streams import SOCKET_SECONDS, NoConnectionFree, Streams
+from learning_schemas.closing import ProducerClosed
+from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted, check_size
 from learning_schemas.results import Receipt, Via
 from learning_schemas.scope import shard_of, stream_name, subject_of
 from learning_schemas.spec import DEFAULT_SPEC, MachineSpec
 from learning_stores.database import Database
-from learning_stores.event_log import Incoming, Interference, Verdict, accept_directly
-from learning_stores.specs import SpecCache
+
+if TYPE_CHECKING:
+    from learning_machine.spool_drainer import Drainer
 
 logger = logging.getLogger("learning_machine")
 
 LOG_EVERY = 60.0
-_FAILURES = (SQLAlchemyError, psycopg.Error, OSError, Interference)
+REDIS_SHARE = 0.5
+"""Of the budget, at most, and of `SOCKET_SECONDS`."""
 
 
-class _Entry(NamedTuple):
-    """An event on its way, with the spec that it names."""
+@dataclass(frozen=True, kw_only=True)
+class EmitLimits:
+    """Shards, bytes of an event, seconds that emit may take in all, and the spool: its directory and how much it may hold."""
 
-    event: ConversationCompleted
-    producer: UUID
-    seq: int
-    stream: str
-    body: bytes
-    spec: MachineSpec
-
-    def numbered(self) -> ConversationCompleted:
-        """The event as its body says it."""
-        return self.event.model_copy(update={"producer": self.producer, "seq": self.seq})
+    shards: int
+    max_event_bytes: int
+    seconds: float
+    spool_dir: Path | None = None
+    spool_bytes: int = 0
 
 
 class Emitter:
     """The way of a machine's events into the system."""
 
-    def __init__(
-        self, redis_url: str, database: Database, spec: MachineSpec, *, shards: int, max_event_bytes: int
-    ) -> None:
+    def __init__(self, redis_url: str, database: Database, spec: MachineSpec, limits: EmitLimits) -> None:
         self._streams = Streams(redis_url)
+        self._breaker = breaker_for(redis_url)
         self.numbering = numbering_for(redis_url)
-        self._database = database
         self.spec_hash = spec.spec_hash()
         self._by_hash = {None: DEFAULT_SPEC, DEFAULT_SPEC.spec_hash(): DEFAULT_SPEC, self.spec_hash: spec}
         self._spec_json = {hash_: each.to_json() for hash_, each in self._by_hash.items()}
         self._known: set[tuple[str, str | None]] = set()  # (tenant, spec hash) that intake has registered
-        self._specs = SpecCache()
-        self._shards = shards
-        self._max_event_bytes = max_event_bytes
+        self._limits = limits
+        self._seconds = limits.seconds
+        self._redis_seconds = min(SOCKET_SECONDS, limits.seconds * REDIS_SHARE)
+        self._drainer: Drainer | None = None
+        self._fallback = self._fallbacks(redis_url, database)
         self.accepted: Counter[Via] = Counter()
         self._counting = Lock()
         self._logged: dict[Via, float] = {}
 
+    def _fallbacks(self, redis_url: str, database: Database) -> Fallback:
+        limits = self._limits
+        if limits.spool_dir is None:
+            return Fallback(database, shards=limits.shards, seconds=limits.seconds)
+        from learning_machine.spool import destination_name, spool_for
+        from learning_machine.spool_drain import Taker
+        from learning_machine.spool_drainer import Drainer
+
+        spool = spool_for(limits.spool_dir, destination_name(database.url))
+        url = database.url.render_as_string(hide_password=False)
+        self._drainer = Drainer(spool, lambda: Taker(url, redis_url, limits.shards))
+        return Fallback(
+            database, shards=limits.shards, seconds=limits.seconds, spool=spool, spool_bytes=limits.spool_bytes
+        )
+
     def emit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
         """Send an event. Raises `InvalidEvent` where it cannot be sent, `NotAccepted` where no place takes it."""
         entry = self._entry(event)
-        try:
-            if event.spec is None or (event.tenant, event.spec) in self._known:
-                self._streams.append(entry.stream, entry.body)
+        began = time.monotonic()
+        if not self._breaker.is_open or self._may_probe(began):
+            try:
+                if event.spec is None or (event.tenant, event.spec) in self._known:
+                    self._streams.append(entry.stream, entry.body, began + self._redis_seconds)
+                else:
+                    registered = self._streams.append_with_spec(*self._with_spec(entry), began + self._redis_seconds)
+                    self._learn(event, registered)
+            except (RedisError, OSError) as error:
+                cause = self._failed(began, error)
             else:
-                self._learn(event, self._streams.append_with_spec(*self._with_spec(entry)))
-        except (RedisError, OSError) as error:
-            return self._fall_back(entry, redactions, error)
-        return self._receipt(entry, "stream", redactions)
+                self._breaker.succeeded(time.monotonic())
+                return self._receipt(entry, "stream", redactions)
+        else:
+            cause = self._breaker.why(began)
+        causes = {"redis": cause}
+        return self._fallen_back(entry, self._fallback.accept(entry, began + self._seconds, causes), redactions, causes)
 
     async def aemit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
         """The same from asyncio."""
         entry = self._entry(event)
-        try:
-            if event.spec is None or (event.tenant, event.spec) in self._known:
-                await self._streams.aappend(entry.stream, entry.body)
+        began = time.monotonic()
+        if not self._breaker.is_open or self._may_probe(began):
+            try:
+                if event.spec is None or (event.tenant, event.spec) in self._known:
+                    await self._streams.aappend(entry.stream, entry.body, began + self._redis_seconds)
+                else:
+                    asked = self._streams.aappend_with_spec(*self._with_spec(entry), began + self._redis_seconds)
+                    self._learn(event, await asked)
+            except (RedisError, OSError) as error:
+                cause = self._failed(began, error)
             else:
-                self._learn(event, await self._streams.aappend_with_spec(*self._with_spec(entry)))
-        except (RedisError, OSError) as error:
-            return await self._afall_back(entry, redactions, error)
-        return self._receipt(entry, "stream", redactions)
+                self._breaker.succeeded(time.monotonic())
+                return self._receipt(entry, "stream", redactions)
+        else:
+            cause = self._breaker.why(began)
+        causes = {"redis": cause}
+        via = await self._fallback.aaccept(entry, began + self._seconds, causes)
+        return self._fallen_back(entry, via, redactions, causes)
 
-    def _entry(self, event: ConversationCompleted) -> _Entry:
+    def _entry(self, event: ConversationCompleted) -> Entry:
         """The event numbered and in its wire form. One that is refused takes no number; one sent again keeps its own."""
         spec = self._by_hash.get(event.spec)
         if spec is None:
@@ -104,17 +142,17 @@ class Emitter:
         if event.user_id is None and event.session_id is None:
             raise InvalidEvent("user_id", "neither it nor session_id is given", "Say whom the event is about")
         body = event.to_json()
-        check_size(body, self._max_event_bytes)
+        check_size(body, self._limits.max_event_bytes)
         if event.seq is None or event.producer is None:
             producer, seq = self.numbering.take()
             # Spliced in, since writing the whole event a second time would cost as much as the first.
             body = b'%s,"producer":"%s","seq":%d}' % (body[:-1], str(producer).encode(), seq)
         else:
             producer, seq = event.producer, event.seq
-        shard = shard_of(event.tenant, subject_of(event.user_id, event.session_id), self._shards)
-        return _Entry(event, producer, seq, stream_name(shard), body, spec)
+        shard = shard_of(event.tenant, subject_of(event.user_id, event.session_id), self._limits.shards)
+        return Entry(event, producer, seq, stream_name(shard), body, spec)
 
-    def _with_spec(self, entry: _Entry) -> tuple[str, bytes, bytes, str]:
+    def _with_spec(self, entry: Entry) -> tuple[str, bytes, bytes, str]:
         """Until intake is known to have the spec, it rides along."""
         event = entry.event
         return entry.stream, entry.body, self._spec_json[event.spec], f"{event.tenant}/{event.spec}"
@@ -123,44 +161,27 @@ class Emitter:
         if registered:
             self._known.add((event.tenant, event.spec))
 
-    def _fall_back(self, entry: _Entry, redactions: dict[str, int], cause: Exception) -> Receipt:
-        try:
-            try:
-                verdict = self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
-            except Interference:  # the same event, from elsewhere, at the same time
-                verdict = self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
-        except _FAILURES as error:
-            raise self._not_accepted(entry, cause, told(error)) from error
-        return self._fallen_back(entry, redactions, verdict, cause)
+    def _may_probe(self, now: float) -> bool:
+        return self._breaker.allows(now, self._redis_seconds, urgent=self._fallback.is_away)
 
-    async def _afall_back(self, entry: _Entry, redactions: dict[str, int], cause: Exception) -> Receipt:
-        try:
-            try:
-                verdict = await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
-            except Interference:
-                verdict = await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
-        except _FAILURES as error:
-            raise self._not_accepted(entry, cause, told(error)) from error
-        return self._fallen_back(entry, redactions, verdict, cause)
+    def _failed(self, began: float, error: Exception) -> str:
+        cause = "TimeoutError: no answer in time" if type(error) is TimeoutError else told(error)
+        if not isinstance(error, NoConnectionFree):
+            self._breaker.failed(began, time.monotonic(), cause)
+        return cause
 
-    def _direct(self, entry: _Entry) -> tuple[Incoming, MachineSpec, SpecCache, int]:
-        incoming = Incoming(event=entry.numbered(), via="postgres", body_bytes=len(entry.body))
-        return incoming, entry.spec, self._specs, self._shards
-
-    def _fallen_back(self, entry: _Entry, redactions: dict[str, int], verdict: Verdict, cause: Exception) -> Receipt:
-        if verdict in ("id_reused", "closed"):
-            refused = "the id was used for another event" if verdict == "id_reused" else "the subject is closed"
-            raise self._not_accepted(entry, cause, refused)
-        receipt = self._receipt(entry, "postgres", redactions)
-        self._log_fallback("postgres", cause)
+    def _fallen_back(self, entry: Entry, via: Via, redactions: dict[str, int], causes: Mapping[str, str]) -> Receipt:
+        if via == "spool" and self._drainer is not None:
+            self._drainer.due = True
+        receipt = self._receipt(entry, via, redactions)
+        self._log_fallback(via, causes)
         return receipt
 
-    def _not_accepted(self, entry: _Entry, cause: Exception, postgres: str) -> NotAccepted:
-        return NotAccepted(entry.numbered(), {"redis": told(cause), "postgres": postgres})
-
-    def _receipt(self, entry: _Entry, via: Via, redactions: dict[str, int]) -> Receipt:
+    def _receipt(self, entry: Entry, via: Via, redactions: dict[str, int]) -> Receipt:
         with self._counting.mutex:
             self.accepted[via] += 1
+        if self._drainer is not None and self._drainer.due and via != "spool":
+            self._drainer.wake()
         event = entry.event
         return Receipt(
             event_id=event.id,
@@ -173,29 +194,56 @@ class Emitter:
             redactions=redactions,
         )
 
-    def _log_fallback(self, via: Via, cause: Exception) -> None:
+    def _log_fallback(self, via: Via, causes: Mapping[str, str]) -> None:
         """Once a minute: anything but the stream is worth knowing, and a storm of it is not."""
         now = time.monotonic()
         if now - self._logged.get(via, -LOG_EVERY) >= LOG_EVERY:
             self._logged[via] = now
             logger.warning(
-                "events are accepted by %s, because Redis does not take them (%s); %d so far",
+                "events are accepted by %s, because other places do not take them (%s); %d so far",
                 via,
-                told(cause),
+                "; ".join(f"{place}: {cause}" for place, cause in causes.items()),
                 self.accepted[via],
             )
 
     def close(self) -> None:
-        """Give back this process's connections."""
+        """Say the last number, drain the spool as far as that is quick, and give back this process's connections."""
+        began = time.monotonic()
+        closed = self.numbering.unreported()
+        if closed is not None and self._breaker.allows(began, self._redis_seconds):
+            try:
+                self._streams.say_closed(closed, began + self._redis_seconds)
+            except (RedisError, OSError) as error:
+                self._not_reported(closed, self._failed(began, error))
+            else:
+                self.numbering.was_reported(closed)
         self._streams.close()
+        if self._drainer is not None:
+            self._drainer.close(self._seconds)
+
+    async def report(self) -> None:
+        """Say the last number, from asyncio."""
+        began = time.monotonic()
+        closed = self.numbering.unreported()
+        if closed is not None and self._breaker.allows(began, self._redis_seconds):
+            try:
+                await self._streams.asay_closed(closed, began + self._redis_seconds)
+            except (RedisError, OSError) as error:
+                self._not_reported(closed, self._failed(began, error))
+            else:
+                self.numbering.was_reported(closed)
+
+    async def drain(self) -> None:
+        """Drain the spool as far as that is quick, from asyncio."""
+        if (drainer := self._drainer) is not None:
+            try:
+                await awithin(3 * self._seconds, lambda: drainer.close(self._seconds))
+            except TimeoutError:
+                logger.warning("the spool could not be closed in time; `learning-machine spool drain` takes it up")
+
+    def _not_reported(self, closed: ProducerClosed, cause: str) -> None:
+        logger.warning("producer %s could not report its last number, %d (%s)", closed.producer, closed.last, cause)
 
     async def aclose(self) -> None:
         """Give back the running event loop's connections."""
         await self._streams.aclose()
-
-
-def told(error: BaseException) -> str:
-    """What failed, in one line."""
-    original = getattr(error, "orig", None) or error
-    lines = str(original).splitlines()
-    return f"{type(original).__name__}: {lines[0] if lines else 'no detail'}"[:200]

@@ -1,6 +1,7 @@
 """The LearningMachine: what an agent imports. Recall before the model call, emit after it; nothing else in between."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -8,8 +9,10 @@ from typing import Any, Self
 
 from learning_machine.arguments import (
     checked_deadline,
+    checked_emit_deadline,
     checked_flag,
     checked_hooks,
+    checked_spool_dir,
     checked_tokens,
 )
 from learning_machine.config import (
@@ -23,9 +26,11 @@ from learning_machine.config import (
 )
 from learning_machine.corrections import Corrections
 from learning_machine.drafting import draft, redacted
-from learning_machine.emitter import Emitter
+from learning_machine.emitter import EmitLimits, Emitter
 from learning_machine.entities import Entities
 from learning_machine.event_loops import EventLoops
+from learning_machine.forgetting import Forgetting
+from learning_machine.forgetting_outside import WaysIn
 from learning_machine.library import Library
 from learning_machine.proposals import Proposals
 from learning_machine.query_embedding import QueryEmbedder
@@ -34,7 +39,7 @@ from learning_machine.recalling import Recalling
 from learning_machine.recent import RecentEvents
 from learning_machine.settling import FAILURES, Waiting
 from learning_machine.toolbox import Toolbox
-from learning_schemas.errors import ConfigurationError, InvalidArgument
+from learning_schemas.errors import ConfigurationError, InvalidArgument, InvalidEvent
 from learning_schemas.event import ConversationCompleted, History
 from learning_schemas.message import Message
 from learning_schemas.redaction import Redactor
@@ -54,7 +59,7 @@ _AGENT_SECONDS = 2
 """What an agent waits for Postgres, to connect and for each answer; recall has its own deadline."""
 
 
-class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entities):
+class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entities, Forgetting):
     """Memory for one kind of agent. Making one connects to nothing; safe in threads, after a fork, and in many event loops.
 
     A machine that names no store has the user profile and the session context; one that names any has exactly those. `stores`
@@ -62,7 +67,9 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
     keep it, unless their config says otherwise: "user", "global" (the default) or any name. `language` says how words are
     stemmed when they are looked for: one of Postgres's text search configurations (default "english"), "simple" for others.
     `database_url` and `redis_url` default to `LEARNING_DATABASE_URL` and `LEARNING_REDIS_URL`, else to what
-    `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's).
+    `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's). Emit answers
+    within `emit_deadline` seconds (`LEARNING_EMIT_DEADLINE`, default 1). Where `spool_dir` (`LEARNING_SPOOL_DIR`) names a
+    directory, it keeps what neither Redis nor Postgres takes.
     Raises `ConfigurationError`, which names the argument and the remedy.
     """
 
@@ -86,6 +93,8 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         redaction_hooks: Sequence[Callable[[str], str]] = (),
         recall_deadline: float = RECALL_SECONDS,
         recall_tokens: int = RECALL_TOKENS,
+        emit_deadline: float | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         settings = AgentSettings.load(database_url=database_url, redis_url=redis_url)
         built_in = {
@@ -111,12 +120,19 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         endpoint = settings.embedding_endpoint()
         self._embedder = None if endpoint is None else QueryEmbedder(endpoint, settings.embedding_deadline)
         self._recent = RecentEvents()
+        spool = checked_spool_dir(spool_dir, settings.spool_dir)
+        self._ways_in = WaysIn(redis_url=settings.redis(), shards=settings.shards, spool_dir=spool, recent=self._recent)
         self._emitter = Emitter(
             settings.redis(),
             self._database,
             self.spec,
-            shards=settings.shards,
-            max_event_bytes=settings.max_event_bytes,
+            EmitLimits(
+                shards=settings.shards,
+                max_event_bytes=settings.max_event_bytes,
+                seconds=settings.emit_deadline if emit_deadline is None else checked_emit_deadline(emit_deadline),
+                spool_dir=spool,
+                spool_bytes=settings.spool_bytes,
+            ),
         )
         self._loops = EventLoops(self._close_in_loop)
 
@@ -214,7 +230,7 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         Asks for its mailboxes to be worked on at once, whatever their debounce; a pause or a budget stays. Returns when every
         delivery is settled or dead; raises `SettleTimeout`, with `.states`, after `timeout` seconds.
         """
-        waiting = Waiting(receipt, timeout, self.spec)
+        waiting = Waiting(receipt, timeout, self.spec, self.tenant)
         for pause in waiting.pauses():
             try:
                 found = self._database.run(receipt.tenant, delivery_states, *waiting.event, flush=True)
@@ -228,7 +244,7 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
 
     async def asettle(self, receipt: Receipt, *, timeout: float = 30.0) -> dict[str, str]:  # noqa: ASYNC109 - as in settle
         """`settle` for asyncio."""
-        waiting = Waiting(receipt, timeout, self.spec)
+        waiting = Waiting(receipt, timeout, self.spec, self.tenant)
         await self._loops.enter()
         for pause in waiting.pauses():
             try:
@@ -242,7 +258,8 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Give back every connection of this process. The machine connects anew if it is used again."""
+        """Say the last number that this process gave to an event, drain its spool as far as a second or so brings it, and give
+        back every connection of this process. The machine connects anew if it is used again."""
         self._emitter.close()
         self._recaller.close()
         self._database.close()
@@ -251,6 +268,8 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
 
     async def aclose(self) -> None:
         """`close` for asyncio: the connections of the running event loop, which are also closed when the loop ends."""
+        await self._emitter.report()
+        await self._emitter.drain()
         await self._close_in_loop()
         if self._embedder is not None:
             self._embedder.close()  # its calls run in a loop of their own
@@ -279,5 +298,9 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
     def _to_send(self, event: ConversationCompleted) -> tuple[ConversationCompleted, dict[str, int]]:
         if not isinstance(event, ConversationCompleted):
             raise InvalidArgument("event", f"is {type(event).__name__}", "Give the event that NotAccepted carries")
+        if event.tenant != self.tenant:
+            raise InvalidEvent(
+                "tenant", "is not this machine's", "Send it with the machine that made it: machine.for_tenant('acme')"
+            )
         # One that has its number was redacted before, and must not change any more.
         return (event, {}) if event.producer is not None else redacted(event, self._redact)

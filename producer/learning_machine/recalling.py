@@ -230,7 +230,7 @@ class Recalling(Asking):
         return kept
 
     def _waiting(self, receipt: Receipt, deadline: float) -> Waiting:
-        return Waiting(receipt, max(0.0, deadline - _RESERVED), self.spec)
+        return Waiting(receipt, max(0.0, deadline - _RESERVED), self.spec, self.tenant)
 
     def _recalled(self, result: Recall, on_error: Literal["degrade", "raise"]) -> Recall:
         if result.degraded is not None and on_error == "raise":

@@ -24,9 +24,13 @@ _PAUSES = (0.01, 0.02, 0.05, 0.1)  # seconds between two looks; the last one fro
 class Waiting:
     """One wait for one event. Raises `InvalidArgument`."""
 
-    def __init__(self, receipt: Receipt, timeout: float, spec: MachineSpec) -> None:
+    def __init__(self, receipt: Receipt, timeout: float, spec: MachineSpec, tenant: str) -> None:
         if not isinstance(receipt, Receipt):
             raise InvalidArgument("receipt", f"is {type(receipt).__name__}", "Give the Receipt that emit returned")
+        if receipt.tenant != tenant:
+            raise InvalidArgument(
+                "receipt", "is another tenant's", "Ask the machine that emitted the event: machine.for_tenant('acme')"
+            )
         self.timeout = checked_number("timeout", timeout, 0, LONGEST_SECONDS, "The default is 30 seconds")
         self.event: tuple[str, UUID] = (receipt.tenant, receipt.event_id)
         self.states: dict[str, str] = {}

@@ -3,6 +3,8 @@
 redis-py makes the connections, speaks the protocol and bounds each wait. Its client and pool are passed by on the
 synchronous way, because they take as long again as the round trip itself (docs/benchmarks.md); what they would check is
 checked here: that an idle connection is still alive, and belongs to this process.
+
+Every attempt has a time (of `time.monotonic`) until which it may take, whatever it waits for.
 """
 
 import asyncio
@@ -21,8 +23,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from learning_machine.deadline import within
+from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import ConfigurationError
-from learning_schemas.scope import KNOWN_SPECS
+from learning_schemas.scope import KNOWN_SPECS, stream_name
 
 SOCKET_SECONDS = 0.5
 IDLE_CONNECTIONS = 64
@@ -30,6 +34,10 @@ TRUSTED_SECONDS = 0.1
 """A connection that was idle for less is used without a look whether it is still alive; if not, the event falls back."""
 ASYNC_CONNECTIONS = 64
 """Connections of one event loop; further emits wait for one, half a second at most."""
+
+
+class NoConnectionFree(RedisConnectionError):
+    """Too many entries are on their way at once; of the server it says nothing."""
 
 
 class Streams:
@@ -56,21 +64,29 @@ class Streams:
                 "redis_url", "is not the URL of a Redis server", "Write it as redis://:password@host:6379/0"
             ) from None
 
-    def append(self, stream: str, body: bytes) -> None:
+    def append(self, stream: str, body: bytes, until: float) -> None:
         """Append an event to a stream."""
-        self._ask(packed(b"XADD", stream.encode(), b"*", b"event", body), 1)
+        self._ask(packed(b"XADD", stream.encode(), b"*", b"event", body), 1, until)
 
-    def append_with_spec(self, stream: str, body: bytes, spec: bytes, member: str) -> bool:
+    def append_with_spec(self, stream: str, body: bytes, spec: bytes, member: str, until: float) -> bool:
         """Append an event and its machine's spec; whether intake has that spec already (`member` of the set of specs)."""
-        return bool(self._ask(_with_spec(stream, body, spec, member), 2)[0])
+        return bool(self._ask(_with_spec(stream, body, spec, member), 2, until)[0])
 
-    async def aappend(self, stream: str, body: bytes) -> None:
+    async def aappend(self, stream: str, body: bytes, until: float) -> None:
         """`append` for asyncio."""
-        await self._aask(packed(b"XADD", stream.encode(), b"*", b"event", body), 1)
+        await self._aask(packed(b"XADD", stream.encode(), b"*", b"event", body), 1, until)
 
-    async def aappend_with_spec(self, stream: str, body: bytes, spec: bytes, member: str) -> bool:
+    async def aappend_with_spec(self, stream: str, body: bytes, spec: bytes, member: str, until: float) -> bool:
         """`append_with_spec` for asyncio."""
-        return bool((await self._aask(_with_spec(stream, body, spec, member), 2))[0])
+        return bool((await self._aask(_with_spec(stream, body, spec, member), 2, until))[0])
+
+    def say_closed(self, closed: ProducerClosed, until: float) -> None:
+        """Say that this producer gave no number after that."""
+        self._ask(_closing(closed), 1, until)
+
+    async def asay_closed(self, closed: ProducerClosed, until: float) -> None:
+        """The same from asyncio."""
+        await self._aask(_closing(closed), 1, until)
 
     def close(self) -> None:
         """Give back this process's idle connections."""
@@ -83,11 +99,11 @@ class Streams:
         if (pool := self._pools.pop(asyncio.get_running_loop(), None)) is not None:
             await pool.disconnect()
 
-    def _ask(self, commands: bytes, answers: int) -> list[Any]:
-        connection: Any = self._taken()
+    def _ask(self, commands: bytes, answers: int, until: float) -> list[Any]:
+        connection: Any = self._taken(until)
         try:
             connection.send_packed_command([commands], check_health=False)
-            found = [_read(connection) for _ in range(answers)]
+            found = [_read(connection, until) for _ in range(answers)]
         except BaseException:
             connection.disconnect()  # what it answers now would be taken for the answer to the next command
             raise
@@ -97,41 +113,50 @@ class Streams:
             connection.disconnect()
         return found
 
-    def _taken(self) -> ConnectionInterface:
+    def _taken(self, until: float) -> ConnectionInterface:
         """A connection that nobody else has, connected."""
         if self._pid != os.getpid():  # in the child of a fork: the parent's connections stay the parent's
             self._idle, self._pid = deque(), os.getpid()
         connection: Any
+        now = time.monotonic()
         try:
             connection, since = self._idle.pop()
         except IndexError:
             connection = self._connection()
         else:
-            if time.monotonic() - since < TRUSTED_SECONDS:
+            if now - since < TRUSTED_SECONDS:
                 return cast("ConnectionInterface", connection)
             try:
                 alive = not connection.can_read()
             except (RedisError, OSError):
                 alive = False
-            if not alive:  # the server closed it, or said something that nobody asked
-                connection.disconnect()
-        connection.connect()
+            if alive:
+                return cast("ConnectionInterface", connection)
+            connection.disconnect()  # the server closed it, or said something that nobody asked
+        # Its time-outs are for each address and each answer of the greeting; none is for resolving the name.
+        within(until - now, connection.connect)
         return cast("ConnectionInterface", connection)
 
     def _connection(self) -> ConnectionInterface:
         return cast("ConnectionInterface", self._kind(**self._options, retry=Retry(NoBackoff(), 0)))
 
-    async def _aask(self, commands: bytes, answers: int) -> list[Any]:
-        pool = self._async_pool()
-        connection: Any = await cast("Any", pool.get_connection)()
-        try:
-            await connection.send_packed_command([commands], check_health=False)
-            return [await _aread(connection) for _ in range(answers)]
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+    async def _aask(self, commands: bytes, answers: int, until: float) -> list[Any]:
+        async with asyncio.timeout(until - time.monotonic()):
+            pool = self._async_pool()
+            try:
+                connection: Any = await cast("Any", pool.get_connection)()
+            except RedisConnectionError as error:
+                if isinstance(error.__cause__, TimeoutError) and not pool.can_get_connection():
+                    raise NoConnectionFree(f"{ASYNC_CONNECTIONS} entries are on their way") from error
+                raise
+            try:
+                await connection.send_packed_command([commands], check_health=False)
+                return [await _aread(connection) for _ in range(answers)]
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await pool.release(connection)
 
     def _async_pool(self) -> redis.asyncio.BlockingConnectionPool:
         loop = asyncio.get_running_loop()
@@ -159,10 +184,14 @@ def _with_spec(stream: str, body: bytes, spec: bytes, member: str) -> bytes:
     return known + packed(b"XADD", stream.encode(), b"*", b"event", body, b"spec", spec)
 
 
-def _read(connection: Any) -> Any:
+def _closing(closed: ProducerClosed) -> bytes:
+    return packed(b"XADD", stream_name(0).encode(), b"*", b"closed", closed.to_json())
+
+
+def _read(connection: Any, until: float) -> Any:
     """One answer; an error that it holds is raised."""
     try:
-        return connection.read_response()
+        return connection.read_response(timeout=max(0.001, until - time.monotonic()))
     except ValueError as error:  # not the protocol
         raise RedisConnectionError(f"the answer cannot be read ({type(error).__name__})") from error
 

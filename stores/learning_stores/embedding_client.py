@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from learning_stores.embedding_endpoint import EmbeddingEndpoint
+from learning_stores.retry_after import retry_after
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -241,23 +242,12 @@ def _of_status(error: "APIStatusError") -> EmbeddingFailed:
     code = str(error.code or error.type or "")
     told = f"HTTP {error.status_code}{f' {code}' if _CODE.fullmatch(code) else ''}"
     if error.status_code == 429:
-        return EmbeddingFailed("rate_limited", told, _retry_after(error))
+        return EmbeddingFailed("rate_limited", told, retry_after(error.response.headers))
     if error.status_code >= 500:
-        return EmbeddingFailed("server_error", told, _retry_after(error))
+        return EmbeddingFailed("server_error", told, retry_after(error.response.headers))
     if error.status_code == 408:
         return EmbeddingFailed("timeout", told)
     return EmbeddingFailed("refused" if error.status_code in _ABOUT_THE_TEXT else "refused_request", told)
-
-
-def _retry_after(error: "APIStatusError") -> float | None:
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(error.response.headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if seconds >= 0 and math.isfinite(seconds):
-            return seconds
-    return None
 
 
 def _in_thread(work: Callable[[], T]) -> "Future[T]":

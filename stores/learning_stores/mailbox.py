@@ -142,7 +142,7 @@ class NotReady:
 
 
 _LOOK = text("""
-    SELECT store, scope, subject, user_id, session_id, claims, window_limit, crashes_alone, failures,
+    SELECT store, scope, subject, user_id, session_id, owner, claims, window_limit, crashes_alone, failures,
            not_before, wait_reason, wait_note,
            lease_until > now() AS leased, due_at <= now() AS due, coalesce(not_before > now(), false) AS paused
     FROM learning.mailbox WHERE id = :id AND tenant = :tenant FOR UPDATE
@@ -181,7 +181,8 @@ def claim(session: Session, tenant: str, mailbox_id: int, owner: str) -> Claim |
     if not row.due:
         return NotReady("not due")
     limit, alone = row.window_limit, row.crashes_alone
-    if row.claims >= CRASHES_BEFORE_HALVING:
+    # A claim that ended well, or in a pause, left no owner: only what was never heard of again is counted, and once.
+    if row.owner is not None and row.claims >= CRASHES_BEFORE_HALVING:
         alone += limit == 1
         key = {"tenant": tenant, "store": row.store, "scope": row.scope}
         limit = max(1, (limit or int(session.scalar(_WINDOW, key) or 1)) // 2)
@@ -273,7 +274,8 @@ def release(session: Session, held: Claim, *, keep: bool, at_once: bool = False)
 _WAIT = text("""
     UPDATE learning.mailbox SET
         not_before = clock_timestamp() + :seconds * interval '1 s', wait_reason = :reason, wait_note = :note,
-        failures = :failures, claims = 0, owner = NULL, lease_until = NULL, due_at = least(due_at, clock_timestamp())
+        failures = :failures, claims = greatest(claims - 1, 0), owner = NULL, lease_until = NULL,
+        due_at = least(due_at, clock_timestamp())
     WHERE id = :id AND tenant = :tenant AND token = :token
 """)
 

@@ -39,6 +39,11 @@ class System:
         with self.db.engine.begin() as connection:
             connection.execute(text(statement), parameters)
 
+    def pauses_over(self) -> None:
+        """Let the pauses of models be over, as after a call that was answered."""
+        for key in self.redis.scan_iter("learning:pause:*"):
+            self.redis.delete(key)
+
     def mailbox(self, user_id: str, store: str = "user_profile") -> dict[str, Any] | None:
         """A user's mailbox in a store."""
         found = self.rows("SELECT * FROM learning.mailbox WHERE user_id = :u AND store = :s", u=user_id, s=store)

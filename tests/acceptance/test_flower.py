@@ -127,6 +127,7 @@ def test_given_a_delivery_that_dies_when_flower_is_asked_then_the_task_failed_wi
     system: Any, flower: Callable[..., Any]
 ) -> None:
     system.model.faults = Faults(rate_garbage=1.0)
+    system.pauses_over()
     profile, session, receipt = emitted(system, "carol", "I love Xylophone and Wuthering Heights.")
 
     failed = the_task(flower, "user_profile", profile, "FAILURE")

@@ -246,6 +246,7 @@ def test_given_a_provider_that_asks_for_a_pause_when_settle_is_called_then_the_p
         assert refused.value.states == {"user_profile": "pending"}
         assert refused.value.waits == {"user_profile": "provider"}
         assert system.rows(calls) == asked  # of this user: others' may still be going on
+        system.pauses_over()
         system.change("UPDATE learning.mailbox SET not_before = now() WHERE user_id = 'paused'")
         assert machine.settle(receipt, timeout=20) == {"user_profile": "extracted"}
     [delivery] = system.deliveries("paused")

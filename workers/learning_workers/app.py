@@ -29,6 +29,7 @@ from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
 from learning_workers.embedding import Embedder
 from learning_workers.extraction import Extractor
+from learning_workers.gate import Gate
 from learning_workers.heartbeat import Heartbeat
 from learning_workers.log import configure_logging
 from learning_workers.model_client import ModelClient
@@ -89,13 +90,13 @@ class _Process:
         catalogue = load_catalogue(self.settings)
         heartbeat = Heartbeat(self.database)
         client = ModelClient(catalogue.key, self.settings.model_deadline)
-        specs = SpecCache()
+        specs, gate = SpecCache(), Gate.of(self.settings)
         owner = f"{socket.gethostname()}:{os.getpid()}"
         self.extractors = {
-            name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner)
+            name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner, gate)
             for name, store in installed().items()
         }
-        self.embedder = Embedder(self.database, catalogue, self.settings)
+        self.embedder = Embedder(self.database, catalogue, self.settings, gate)
 
 
 _process: _Process | None = None

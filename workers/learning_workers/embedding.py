@@ -5,11 +5,10 @@ the rows stay on the work list. A text that the model refuses is found by halvin
 that it is the text, and not the request as it is made here, is tried with a harmless one first.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import structlog
@@ -29,7 +28,9 @@ from learning_stores.embeddings import (
     take,
 )
 from learning_stores.settings import ServiceSettings
+from learning_workers.backoff import MAX_BACKOFF_SECONDS, backoff
 from learning_workers.calls import EmbeddingCall, record_embedding_call
+from learning_workers.gate import Gate, Held, Verdict
 from learning_workers.models import Catalogue, EmbeddingModel
 
 logger = structlog.get_logger("learning.embedding")
@@ -37,7 +38,7 @@ logger = structlog.get_logger("learning.embedding")
 TAKEN_AT_ONCE = 256
 SLICE_SECONDS = 5.0
 """How long one task works for one tenant; the dispatcher nudges again where more is due, and others have had their turn."""
-BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 900.0
+BACKOFF_SECONDS = 1.0
 CONFIGURATION_SECONDS = 60.0
 """What somebody has to change here is looked at again this soon."""
 BYTES_A_TOKEN = 2
@@ -72,7 +73,12 @@ class EmbeddingReport:
 class Embedder:
     """One process's embedding. Safe in threads."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, settings: ServiceSettings) -> None:
+    def __init__(
+        self, database: Database, catalogue: Catalogue, settings: ServiceSettings, gate: Gate | None = None
+    ) -> None:
+        """`gate` is one of a process; made from the settings where none is given."""
+        self._gate = gate or Gate.of(settings)
+        self._own_gate = gate is None
         self._database = database
         self._catalogue = catalogue
         self._deadline = settings.model_deadline
@@ -84,6 +90,8 @@ class Embedder:
         """Give back the connections to the models."""
         for client in self._clients.values():
             client.close()
+        if self._own_gate:
+            self._gate.close()
 
     def work(self, tenant: str, stopping: Callable[[], bool] = lambda: False) -> EmbeddingReport:
         """Work on a tenant's list for a slice of time, or until nothing is ready. Raises what the database raises."""
@@ -148,6 +156,8 @@ class Embedder:
                     "refused_request", f"{len(found.vectors[0])} dimensions came, and it has {limits.dimensions}"
                 )
             report.embedded += self._database.run(tenant, record, tenant, name, vectors)
+        except Held as held:
+            self._pause(tenant, name, held.seconds, held.note)
         except DimensionsDiffer as differ:
             self._rest(tenant, name, EmbeddingFailed("refused_request", str(differ)))
         except EmbeddingFailed as failure:
@@ -168,18 +178,26 @@ class Embedder:
     def _probe(self, tenant: str, name: str, report: EmbeddingReport) -> None:
         try:
             self._ask(tenant, name, [_PROBE], report)
+        except Held as held:
+            self._pause(tenant, name, held.seconds, held.note)
         except EmbeddingFailed as failure:
             outcome = "refused_request" if failure.outcome == "refused" else failure.outcome
             self._rest(tenant, name, EmbeddingFailed(outcome, failure.note, failure.retry_after))
 
     def _ask(self, tenant: str, name: str, texts: Sequence[str], report: EmbeddingReport) -> Embedded:
-        """One call, recorded when it returns, whatever becomes of its vectors."""
+        """One call, recorded when it returns, whatever becomes of its vectors. Raises `EmbeddingFailed`, and `Held`."""
         client = self._client(name)
+        tokens = sum(-(-len(text.encode()) // BYTES_A_TOKEN) for text in texts)
+        passed = self._gate.enter(self._catalogue.embedding_model(name).rate(name), tokens)
         report.calls += 1
         began = time.monotonic()
         try:
             found = client.embed(texts, self._deadline)
+            self._gate.leave(passed, "answered")
         except EmbeddingFailed as failure:
+            paused = self._gate.leave(passed, _verdict(failure), failure.note, failure.retry_after)
+            if paused is not None:
+                failure.retry_after = max(failure.retry_after or 0.0, paused)
             call = EmbeddingCall(
                 asked=name, texts=len(texts), outcome=failure.outcome, seconds=time.monotonic() - began
             )
@@ -206,20 +224,30 @@ class Embedder:
             client = self._clients.setdefault(name, EmbeddingClient(endpoint))
         return client
 
-    def _rest(self, tenant: str, name: str, failure: EmbeddingFailed) -> None:
+    def _rest(self, tenant: str, name: str, failure: EmbeddingFailed) -> NoReturn:
         """Leave the model alone for a while: as it asks, else exponentially longer, with jitter. Raises `ModelWaits`."""
         models = self._database.run(tenant, models_of, tenant)
         failures = next((each.failures for each in models if each.model == name), 0)
-        seconds = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(failures, 16))
-        seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        seconds = backoff(failures, BACKOFF_SECONDS)
         if failure.outcome == "refused_request":
             seconds = min(seconds, CONFIGURATION_SECONDS)
         if failure.retry_after is not None:
             seconds = min(MAX_BACKOFF_SECONDS, max(failure.retry_after, 0.1))
+        # The whole process: that others ask the same server in vain helps nobody, with or without the gate.
         self._resting[name] = (time.monotonic() + seconds, failure.note)
-        self._database.run(tenant, pause, tenant, name, seconds, failure.note)
-        logger.warning("embedding waits", model=name, tenant=tenant, cause=failure.note, seconds=round(seconds, 1))
-        raise ModelWaits(name, seconds, failure.note) from None
+        self._pause(tenant, name, seconds, failure.note)
+
+    def _pause(self, tenant: str, name: str, seconds: float, note: str) -> NoReturn:
+        self._database.run(tenant, pause, tenant, name, seconds, note)
+        logger.warning("embedding waits", model=name, tenant=tenant, cause=note, seconds=round(seconds, 1))
+        raise ModelWaits(name, seconds, note) from None
+
+
+def _verdict(failure: EmbeddingFailed) -> Verdict:
+    """What a call tells of the provider, as with extraction."""
+    if failure.outcome == "rate_limited" or failure.retry_after is not None:
+        return "throttled"
+    return "failed" if failure.outcome in ("server_error", "timeout", "unreachable") else "answered"
 
 
 def shortened(text: str, limits: EmbeddingModel) -> str:

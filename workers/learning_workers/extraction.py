@@ -1,6 +1,5 @@
 """Extraction: claim a mailbox, read a window, ask the model, commit what holds. No transaction is open while the model is asked."""
 
-import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,6 @@ import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from learning_schemas.errors import ConfigurationError
 from learning_schemas.ids import uuid7
 from learning_schemas.scope import GLOBAL_NAMESPACE
 from learning_schemas.spec import MachineSpec, StoreSpec
@@ -22,20 +20,23 @@ from learning_stores.commit import Committed, Extraction, Fenced, commit, settle
 from learning_stores.database import Database
 from learning_stores.deliveries import Settlement
 from learning_stores.learning_rows import Raced
-from learning_stores.mailbox import CRASHES_ALONE, Claim, NotReady, WaitReason
+from learning_stores.mailbox import CRASHES_ALONE, Claim, NotReady
 from learning_stores.operations import Operations
 from learning_stores.place import Place, read_scopes, written_scope
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
-from learning_stores.store import Known, LearningStore, Reading
+from learning_stores.store import LearningStore, Reading, known_to
 from learning_stores.window import Window, load_window
-from learning_workers.calls import CallContext, record_call
+from learning_workers.asking import BACKOFF_SECONDS, CONFIGURATION_SECONDS, Asker, Dies, Inquiry, Waits
+from learning_workers.backoff import backoff
+from learning_workers.calls import CallContext
+from learning_workers.gate import BRIEF_SECONDS, PATIENT_SECONDS, Gate
 from learning_workers.heartbeat import Heartbeat
-from learning_workers.model_client import ModelClient, Question, Reply
-from learning_workers.models import Catalogue, Model
-from learning_workers.outcomes import AnswerFailure, CutOff, InvalidOutput, Misconfigured, ModelFailure, ProviderFailure
+from learning_workers.model_client import ModelClient
+from learning_workers.models import Catalogue
+from learning_workers.outcomes import AnswerFailure, CutOff, InvalidOutput
 from learning_workers.pace import Pace
-from learning_workers.question import label_known, make_question
+from learning_workers.question import label_known
 
 logger = structlog.get_logger("learning.worker")
 
@@ -49,9 +50,6 @@ _CLASHES = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.UniqueViolation,  # an equal row became live after the locks were taken: the answer is not at fault
 )
-BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 2.0, 900.0
-CONFIGURATION_SECONDS = 60.0
-"""Between two tries where somebody has to change the configuration."""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +66,10 @@ class Report:
     dropped: Counter[str] = field(default_factory=Counter)
     dead: list[tuple[UUID, str]] = field(default_factory=list)
 
+    def called(self) -> None:
+        """A model was asked."""
+        self.model_calls += 1
+
     def as_result(self) -> dict[str, Any]:
         """JSON of ids and counts."""
         if self.reason is not None:
@@ -80,25 +82,6 @@ class Report:
             "changes": dict(self.changes),
             "dropped": dict(self.dropped),
         }
-
-
-class _Wait(Exception):
-    """The mailbox must wait."""
-
-    def __init__(self, reason: WaitReason, note: str, seconds: float, failures: int = 0) -> None:
-        super().__init__(f"{reason}: {note}")
-        self.reason: WaitReason = reason
-        self.note = note
-        self.seconds = seconds
-        self.failures = failures
-
-
-class _Dead(Exception):
-    """The first event of the window cannot be extracted."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Extractor:
@@ -114,12 +97,14 @@ class Extractor:
         heartbeat: Heartbeat,
         settings: ServiceSettings,
         owner: str,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate` is one of a process; made from the settings where none is given."""
         self.store = store
         self._database = database
         self._specs = specs
         self._catalogue = catalogue
-        self._client = client
+        self._asker = Asker(store, database, catalogue, client, gate or Gate.of(settings), settings.model)
         self._heartbeat = heartbeat
         self._settings = settings
         self._owner = owner
@@ -140,9 +125,10 @@ class Extractor:
                 log.warning("work refused", cause=str(error))
                 report.outcome = "fenced"
                 report.reason = str(error)
-            except _Wait as wait:
+            except Waits as wait:
                 self._database.run(tenant, mailbox.wait, held, wait.reason, wait.note, wait.seconds, wait.failures)
-                log.warning("mailbox waits", reason=wait.reason, note=wait.note, seconds=round(wait.seconds, 1))
+                tell = log.info if wait.asked_nobody else log.warning  # of those there may be thousands
+                tell("mailbox waits", reason=wait.reason, note=wait.note, seconds=round(wait.seconds, 1))
                 report.outcome, report.reason, report.wait = "waiting", wait.reason, wait.note
             except (SQLAlchemyError, psycopg.Error) as error:
                 self._give_back(held, error)
@@ -155,7 +141,13 @@ class Extractor:
         cause = type(getattr(error, "orig", None) or error).__name__
         try:
             self._database.run(
-                held.tenant, mailbox.wait, held, "retry", cause, _backoff(held.failures), held.failures + 1
+                held.tenant,
+                mailbox.wait,
+                held,
+                "retry",
+                cause,
+                backoff(held.failures, BACKOFF_SECONDS),
+                held.failures + 1,
             )
         except (SQLAlchemyError, psycopg.Error):
             logger.warning("the lease runs out by itself", mailbox_id=held.mailbox_id, cause=cause)
@@ -177,8 +169,10 @@ class Extractor:
                 return
             try:
                 if held.crashes_alone >= CRASHES_ALONE and report.windows == 0:
-                    raise _Dead("crashes")
-                committed = self._extract(held, window, report, keep=keep)
+                    raise Dies("crashes")
+                # Where an answer was of no use, what was asked since then would be asked again if the mailbox were given back.
+                patience = PATIENT_SECONDS if pace.slow else BRIEF_SECONDS
+                committed = self._extract(held, window, report, keep=keep, patience=patience, stopping=stopping)
                 go_on = committed.go_on
                 report.windows += 1
                 report.events += len(window.deliveries)
@@ -195,25 +189,43 @@ class Extractor:
                     pace.done(event_over=True)
                 else:
                     pace.alone = len(window.deliveries)
-            except _Dead as dead:
+            except Dies as dead:
                 go_on = self._bury(held, window, report, dead.reason, dead.reason, keep=keep())
 
-    def _extract(self, held: Claim, window: Window, report: Report, *, keep: Callable[[], bool]) -> Committed:
+    def _extract(
+        self,
+        held: Claim,
+        window: Window,
+        report: Report,
+        *,
+        keep: Callable[[], bool],
+        patience: float,
+        stopping: Callable[[], bool],
+    ) -> Committed:
         spec = self._spec(held, window)
         store_spec = spec.stores[self.store.name]
-        model = self._model(store_spec, spec)
+        model = self._asker.model(store_spec, spec)
         prompt = self.store.prompt(store_spec)
         extraction_id, started = uuid7(), datetime.now(UTC)
         reading = self._reading(held, window, store_spec, spec.language)
-        known = label_known(self._database.run(held.tenant, self.store.known, reading, window))
+        known = label_known(self._database.run(held.tenant, known_to, self.store, reading, window, held.scope))
         model_name, note, operations = model.name, None, Operations(kept=(), dropped=Counter())
         if window.by_label:
             context = CallContext(
                 held=held, extraction_id=extraction_id, prompt=prompt, asked=model, events=len(window.deliveries)
             )
-            reply = self._ask(context, store_spec, known, window, report)
+            inquiry = Inquiry(
+                context=context,
+                spec=store_spec,
+                known=known,
+                window=window,
+                patience=patience,
+                stopping=stopping,
+                called=report.called,
+            )
+            reply = self._asker.ask(inquiry)
             model_name = reply.model or model.name
-            operations = self._grounded(reply, window, known, store_spec)
+            operations = self._asker.operations(reply, window, known, store_spec)
             served = self._catalogue.served(model_name)
             note = served.nothing_found if served is not None else None
         report.dropped.update(operations.dropped)
@@ -233,11 +245,11 @@ class Extractor:
         return self._commit(held, extraction, keep=keep())
 
     def _reading(self, held: Claim, window: Window, spec: StoreSpec, language: str | None) -> Reading:
-        """Where this store writes for this mailbox, and what it reads. `_Dead` where a user is needed and there is none."""
+        """Where this store writes for this mailbox, and what it reads. `Dies` where a user is needed and there is none."""
         whose = (self.store.scope, self.store.namespaced, spec, held.user_id, held.session_id)
         scope = written_scope(*whose)
         if scope is None:
-            raise _Dead("no user_id")
+            raise Dies("no user_id")
         place = Place(
             tenant=held.tenant,
             store=self.store.name,
@@ -255,52 +267,8 @@ class Extractor:
         key = (held.tenant, window.spec_hash)
         spec = self._database.run(held.tenant, self._specs.load, [key]).get(key)
         if spec is None or self.store.name not in spec.stores:
-            raise _Wait("waiting for spec", f"spec {window.spec_hash[:12]} is not registered", CONFIGURATION_SECONDS)
+            raise Waits("waiting for spec", f"spec {window.spec_hash[:12]} is not registered", CONFIGURATION_SECONDS)
         return spec
-
-    def _model(self, store_spec: StoreSpec, spec: MachineSpec) -> Model:
-        name = store_spec.model or spec.model or self._settings.model
-        model = self._catalogue.get(name)
-        if model is None:
-            raise _Wait("unknown model", f"{name} is not in the models file", CONFIGURATION_SECONDS)
-        return model
-
-    def _ask(self, context: CallContext, spec: StoreSpec, known: Known, window: Window, report: Report) -> Reply:
-        """Ask, and once more with what was wrong. Raises what the answer failed by, or `_Wait`."""
-        failure: ModelFailure | None = None
-        for _ in range(2):
-            mistake = failure.note if failure is not None else None
-            reply = self._client.ask(self._question(context, spec, known, window, mistake))
-            report.model_calls += 1
-            self._database.run(context.held.tenant, record_call, context, reply, self._catalogue)
-            failure = reply.failure
-            if failure is None:
-                return reply
-            if isinstance(failure, ProviderFailure):
-                raise _waiting(failure, context.held.failures)
-            if isinstance(failure, CutOff):
-                raise failure
-        assert failure is not None
-        raise failure
-
-    def _question(
-        self, context: CallContext, spec: StoreSpec, known: Known, window: Window, mistake: str | None
-    ) -> Question:
-        try:
-            return make_question(self.store, spec, context.asked, known, window, mistake)
-        except ConfigurationError as error:
-            raise _unusable(error) from None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            # A spec of a producer in another language. It never changes under its hash: waiting would help nobody.
-            raise _Dead("unusable schema") from None
-
-    def _grounded(self, reply: Reply, window: Window, known: Known, spec: StoreSpec) -> Operations:
-        try:
-            return self.store.operations(reply.patch, window, known, spec)
-        except ConfigurationError as error:
-            raise _unusable(error) from None
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise InvalidOutput(f"{type(error).__name__} in the patch") from None
 
     def _commit(self, held: Claim, extraction: Extraction, *, keep: bool) -> Committed:
         """Commit; what lost against a concurrent writer is run again, the same patch, never the model."""
@@ -331,26 +299,3 @@ class Extractor:
         report.windows += 1
         logger.error("delivery dead", event_id=str(delivery.event_id), store=held.store, reason=reason, error=error)
         return go_on
-
-
-def _unusable(error: ConfigurationError) -> Exception:
-    """What a schema that cannot be used comes to: what this deployment can mend waits for it, the rest is dead."""
-    if error.field == "schema_import":
-        return _Wait("waiting for spec", str(error)[:200], CONFIGURATION_SECONDS)
-    return _Dead("unusable schema")
-
-
-def _backoff(failures: int) -> float:
-    """Seconds, exponential, with jitter."""
-    ceiling = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(failures, 16))
-    return float(ceiling * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-
-
-def _waiting(failure: ProviderFailure, failures: int) -> _Wait:
-    """How long the provider is left alone: as it asks, else exponentially longer, with jitter."""
-    if isinstance(failure, Misconfigured):
-        return _Wait("provider", failure.note, CONFIGURATION_SECONDS, failures + 1)
-    seconds = failure.retry_after
-    if seconds is None:
-        seconds = _backoff(failures)
-    return _Wait("provider", failure.note, min(max(seconds, 0.1), MAX_BACKOFF_SECONDS), failures + 1)

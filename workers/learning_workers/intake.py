@@ -5,9 +5,10 @@ over what is pending there; what it reads twice is a duplicate by the event's ke
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import psycopg
 import redis
@@ -17,6 +18,7 @@ from pydantic_core import from_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import id_time
@@ -25,6 +27,7 @@ from learning_schemas.scope import KNOWN_SPECS, shard_of, stream_name, subject_o
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
 from learning_stores.event_log import EventKey, Incoming, Interference, accept
+from learning_stores.producers import report_last
 from learning_stores.rejected import Rejection, reject
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import holds_shards
@@ -127,7 +130,7 @@ class Intake:
         return accepted
 
     def _write(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
-        incoming, carried, rejections = self._parse(entries)
+        incoming, carried, rejections, closings = self._parse(entries)
         if (again := _reused_within(incoming)) is not None:
             # Verdicts are by id: two bodies under one id go in one after the other.
             at = entries.index(again)
@@ -146,15 +149,18 @@ class Intake:
             told = f"the database refuses it ({type(error.orig).__name__})"
             refused = [_rejection(entries[0], incoming[0][1].event if incoming else None, "event", told)]
             accepted = self._commit(entries, [], {}, refused, tokens)
+        if closings:  # the greatest counts, whoever writes it: it needs no lease
+            self._database.run(None, report_last, closings)
         self._acknowledge(entries, carried)
         return accepted
 
     def _parse(
         self, entries: Sequence[Entry]
-    ) -> tuple[list[tuple[Entry, Incoming]], dict[Key, MachineSpec], list[Rejection]]:
+    ) -> tuple[list[tuple[Entry, Incoming]], dict[Key, MachineSpec], list[Rejection], list[ProducerClosed]]:
         incoming: list[tuple[Entry, Incoming]] = []
         carried: dict[Key, MachineSpec] = {}
         rejections: list[Rejection] = []
+        closings: list[ProducerClosed] = []
         now = datetime.now(UTC)
         oldest = now - timedelta(days=self._settings.retention_days)
         newest = now + timedelta(seconds=MAX_CLOCK_SKEW_SECONDS)
@@ -162,6 +168,9 @@ class Intake:
             body = entry.fields.get(b"event")
             event: ConversationCompleted | None = None
             try:
+                if body is None and (said := entry.fields.get(b"closed")) is not None:
+                    closings.append(ProducerClosed.from_json(said))
+                    continue
                 if body is None:
                     raise InvalidEvent("event", "the entry has no field of that name", "XADD … event '{…}'")
                 event = ConversationCompleted.from_json(body, max_bytes=self._settings.max_event_bytes)
@@ -171,7 +180,7 @@ class Intake:
                 rejections.append(_rejection(entry, event, error.field, str(error)))
             else:
                 incoming.append((entry, Incoming(event=event, via="stream", body_bytes=len(body))))
-        return incoming, carried, rejections
+        return incoming, carried, rejections, closings
 
     def _commit(
         self,
@@ -192,8 +201,11 @@ class Intake:
                 batch = [each for _, each in incoming]
                 verdicts.update(accept(session, batch, carried, self._specs, self._settings.shards))
             for entry, each in incoming:
-                if (told := _REFUSALS.get(verdicts[each.key])) is not None:
-                    rejected.append(_rejection(entry, each.event, told.partition(":")[0], told))
+                verdict = verdicts[each.key]
+                if (told := _REFUSALS.get(verdict)) is not None:
+                    refused = _rejection(entry, each.event, told.partition(":")[0], told)
+                    # What was said by somebody who is to be forgotten is kept nowhere.
+                    rejected.append(replace(refused, body=b"", subject=None) if verdict in WITHOUT_BODY else refused)
             reject(session, rejected)
             for rejection in rejected:
                 logger.warning(
@@ -228,8 +240,10 @@ REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimi
 
 _REFUSALS = {
     "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
-    "closed": "user_id: this user is closed to new events. Reopen them first",
+    "closed": "user_id: this user was forgotten and is closed. `learning-machine forget --reopen` lets them in again",
+    "forgotten": "user_id: was forgotten after this event was made, or within ten minutes before it",
 }
+WITHOUT_BODY = frozenset({"closed", "forgotten"})
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -286,28 +300,65 @@ def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, 
 
 def _rejection(entry: Entry, event: ConversationCompleted | None, field: str, reason: str) -> Rejection:
     body = entry.fields.get(b"event", b"")
-    tenant, event_id = (event.tenant, str(event.id)) if event is not None else _named(body[:MAX_EVENT_BYTES])
+    said = _Said.of(event) if event is not None else _Said.read(body[:MAX_EVENT_BYTES])
     return Rejection(
         stream=stream_name(entry.shard),
         entry_id=entry.id.decode(),
-        tenant=tenant,
-        event_id=event_id,
+        tenant=said.tenant,
+        event_id=said.event_id,
         field=field,
         reason=reason,
         body=body,
+        subject=said.subject,
+        producer=said.producer,
+        seq=said.seq,
     )
 
 
-def _named(body: bytes) -> tuple[str | None, str | None]:
-    """Tenant and id of an entry that is no valid event, where it says them, so that it can be traced."""
-    try:
-        found = from_json(body)
-    except ValueError:
-        return None, None
-    if not isinstance(found, dict):
-        return None, None
-    tenant, event_id = found.get("tenant", "default"), found.get("id")
-    return (_storable(tenant), _storable(event_id))
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What an entry says of itself, so that it can be traced, counted and forgotten though it is no valid event."""
+
+    tenant: str | None = None
+    event_id: str | None = None
+    subject: str | None = None
+    producer: UUID | None = None
+    seq: int | None = None
+
+    @classmethod
+    def of(cls, event: ConversationCompleted) -> Self:
+        whose = subject_of(event.user_id, event.session_id) if event.user_id or event.session_id else None
+        numbered = event.producer is not None and event.seq is not None
+        return cls(
+            tenant=event.tenant,
+            event_id=str(event.id),
+            subject=whose,
+            producer=event.producer if numbered else None,
+            seq=event.seq if numbered else None,
+        )
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        try:
+            found = from_json(body)
+        except ValueError:
+            return cls()
+        if not isinstance(found, dict):
+            return cls()
+        user_id, session_id = _storable(found.get("user_id")), _storable(found.get("session_id"))
+        producer, seq = None, found.get("seq")
+        try:
+            if type(seq) is int and 0 < seq < 2**63:  # JSON's true is a number to Python, and not to Postgres
+                producer = UUID(_storable(found.get("producer")))
+        except (TypeError, ValueError):
+            seq = None
+        return cls(
+            tenant=_storable(found.get("tenant", "default")),
+            event_id=_storable(found.get("id")),
+            subject=subject_of(user_id, session_id) if user_id or session_id else None,
+            producer=producer,
+            seq=seq if producer is not None else None,
+        )
 
 
 def _storable(value: object) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import openai
 from pydantic import BaseModel, ValidationError
 
+from learning_stores.retry_after import retry_after
 from learning_workers.models import Model
 from learning_workers.outcomes import (
     CutOff,
@@ -204,7 +205,8 @@ async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
         reason = response.incomplete_details.reason if response.incomplete_details else None
         failure = Refused("content filter") if reason == "content_filter" else CutOff(str(reason or "incomplete"))
     elif response.status == "failed":
-        failure = ServerFailed(str(response.error.code if response.error else "failed"))
+        code = str(response.error.code if response.error else "failed")
+        failure = RateLimited(code) if code == "rate_limit_exceeded" else ServerFailed(code)
     elif refused:
         failure = Refused("the model declined")
     return _Answer(text=response.output_text, model=response.model, usage=usage, failure=failure)
@@ -252,7 +254,7 @@ def _of_status(error: openai.APIStatusError) -> ModelFailure:
     told = f"HTTP {error.status_code}{f' {code}' if code else ''}"
     if error.status_code == 429 or error.status_code >= 500:
         kind = RateLimited if error.status_code == 429 else ServerFailed
-        return kind(told, _retry_after(error))
+        return kind(told, retry_after(error.response.headers))
     if error.status_code == 408:
         return TimedOut(told)
     if code in _SPLIT_CODES or error.status_code == 413:
@@ -262,18 +264,6 @@ def _of_status(error: openai.APIStatusError) -> ModelFailure:
     if code in _SCHEMA_CODES:
         return SchemaRefused(told)
     return Misconfigured(told)
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    headers = error.response.headers
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if seconds >= 0:
-            return seconds
-    return None
 
 
 def _where(error: ValidationError) -> str:

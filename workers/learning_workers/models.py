@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from learning_schemas.errors import ConfigurationError
 from learning_stores.embedding_endpoint import MAX_DIMENSIONS, EmbeddingEndpoint, parsed_name
 from learning_stores.settings import ServiceSettings
+from learning_workers.limiter import Rate
 
 _SHIPPED = Path(__file__).with_name("models.toml")
 _MILLION = 1_000_000
@@ -35,6 +36,18 @@ class Model(BaseModel):
     output: Price | None = None
     reasoning_effort: str | None = None
     nothing_found: str | None = None
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+    @property
+    def rate(self) -> Rate:
+        """What all workers together may ask of it in a minute."""
+        return Rate(
+            key=f"model:{self.name}",
+            name=self.name,
+            requests=self.requests_per_minute,
+            tokens=self.tokens_per_minute,
+        )
 
     def cost(self, tokens_input: int, tokens_cached: int, tokens_output: int) -> Decimal | None:
         """US dollars for one call; None where a price is unknown."""
@@ -57,6 +70,15 @@ class EmbeddingModel(BaseModel):
     inputs: int = Field(default=256, ge=1)  # texts in one request
     tokens: int = Field(default=100_000, ge=100)  # of one request
     tokens_each: int = Field(default=8_000, ge=100)  # of one text
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+    def rate(self, name: str) -> Rate:
+        """What all workers together may ask in a minute of the model that vectors of this name are from."""
+        model = parsed_name(name)[0]
+        return Rate(
+            key=f"embedding:{model}", name=model, requests=self.requests_per_minute, tokens=self.tokens_per_minute
+        )
 
     def cost(self, tokens: int) -> Decimal | None:
         """US dollars for so many tokens; None where the price is unknown."""

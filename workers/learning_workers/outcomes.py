@@ -10,9 +10,11 @@ ModelFailure
 └── AnswerFailure      the answer is of no use: asked again, then event by event
     ├── CutOff              the output limit was reached: the window is split
     ├── Refused             the model declined
-    ├── SchemaRefused   the server does not take the schema of the answer, which is the spec's
-        └── InvalidOutput       not JSON, or not the patch that was asked for
+    ├── SchemaRefused       the server does not take the schema of the answer, which is the spec's
+    └── InvalidOutput       not JSON, or not the patch that was asked for
 """
+
+from learning_workers.gate import Verdict
 
 
 class ModelFailure(Exception):
@@ -89,3 +91,12 @@ class InvalidOutput(AnswerFailure):
     """The answer is not the patch that was asked for."""
 
     outcome = "invalid_output"
+
+
+def verdict(failure: ModelFailure | None) -> Verdict:
+    """What a call tells of the provider: asks to slow down, has a trouble of its own, or answers, whatever it says."""
+    if isinstance(failure, RateLimited) or (isinstance(failure, ServerFailed) and failure.retry_after is not None):
+        return "throttled"
+    if isinstance(failure, ProviderFailure) and not isinstance(failure, Misconfigured):
+        return "failed"
+    return "answered"

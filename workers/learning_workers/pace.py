@@ -17,6 +17,11 @@ class Pace:
     def __post_init__(self) -> None:
         self.budget = self.usual
 
+    @property
+    def slow(self) -> bool:
+        """Whether an answer was of no use, and what it held is being read in smaller pieces."""
+        return bool(self.alone) or self.events is not None or self.budget != self.usual
+
     def limit(self, window_limit: int | None) -> int | None:
         """Events of the next window at most; None is no limit."""
         given = [limit for limit in (window_limit, self.events, 1 if self.alone else None) if limit is not None]

@@ -19,6 +19,7 @@ from learning_ops.cli.recall import register as register_recall
 from learning_ops.cli.reembed import register as register_reembed
 from learning_ops.cli.schema import register as register_schema
 from learning_ops.cli.skip import register as register_skip
+from learning_ops.cli.spool import register as register_spool
 from learning_ops.cli.status import register as register_status
 from learning_ops.cli.trace import register as register_trace
 from learning_ops.cli.up import register as register_up
@@ -48,6 +49,7 @@ for _register in (
     register_status,
     register_trace,
     register_skip,
+    register_spool,
     register_reembed,
     register_schema,
 ):

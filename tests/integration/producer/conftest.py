@@ -33,11 +33,11 @@ def fragile(place: Place, own_redis: EmbeddedRedis) -> Iterator[Callable[..., Le
         machine.close()
 
 
-def entries(url: str) -> list[dict[bytes, bytes]]:
-    """Every entry of every shard, in the order of each."""
+def entries(url: str, field: bytes = b"event") -> list[dict[bytes, bytes]]:
+    """Every entry of every shard with that field, in the order of each."""
     with redis.Redis.from_url(url) as client:
         streams = sorted(client.scan_iter("learning:events:*"))
-        return [fields for stream in streams for _, fields in client.xrange(stream)]
+        return [fields for stream in streams for _, fields in client.xrange(stream) if field in fields]
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """One worker's work without Celery: events are taken in, mailboxes worked on, by calls in the test's own process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
 
 from harness import Place, event, rows
 from learning_schemas.event import ConversationCompleted
@@ -15,6 +17,7 @@ from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
 from learning_workers.extraction import Extractor, Report
+from learning_workers.gate import Gate
 from learning_workers.heartbeat import Heartbeat
 from learning_workers.model_client import ModelClient
 from learning_workers.models import load_catalogue
@@ -34,7 +37,7 @@ class Desk:
         self.dispatcher_db = dispatcher_db
         self.everything_db = everything_db
         self.url = url
-        self._used: list[ModelClient | Heartbeat] = []
+        self._used: list[ModelClient | Heartbeat | Gate] = []
 
     def settings(self, **values: Any) -> ServiceSettings:
         """Settings that name the scripted model."""
@@ -52,8 +55,21 @@ class Desk:
         catalogue = load_catalogue(settings)
         client = ModelClient(catalogue.key, settings.model_deadline)
         heartbeat = Heartbeat(self.app_db)
-        self._used += [client, heartbeat]
-        return Extractor(installed()[store], self.app_db, SpecCache(), catalogue, client, heartbeat, settings, "test")
+        gate = Gate.of(settings)
+        self._used += [client, heartbeat, gate]
+        specs = SpecCache()
+        return Extractor(installed()[store], self.app_db, specs, catalogue, client, heartbeat, settings, "test", gate)
+
+    def limits(self, **values: int) -> Path:
+        """A models file that has the test's model with these limits."""
+        path = self.place.directory / "models.toml"
+        lines = [f"{name} = {value}" for name, value in {"max_output_tokens": 500, **values}.items()]
+        path.write_text(
+            "\n".join(
+                ['[models."offline-rules-1"]', 'base_url = ""', 'api = "responses"', 'key_variable = "NO_KEY"', *lines]
+            )
+        )
+        return path
 
     def close(self) -> None:
         """End what the extractors used."""
@@ -112,8 +128,15 @@ class Desk:
         with self.everything_db.engine.begin() as connection:
             connection.execute(text(statement), parameters)
 
+    def pauses_over(self) -> None:
+        """Let the pauses of models be over now, as after some time; whoever comes next tries."""
+        with redis.Redis.from_url(self.place.redis_url) as client:
+            for key in client.scan_iter("learning:pause:*"):
+                client.hset(key, "until", 0)
+
     def over(self) -> None:
         """Let leases and pauses be over now, as after some time."""
+        self.pauses_over()
         self.change(
             "UPDATE learning.mailbox SET lease_until = lease_until - interval '1 hour', "
             "not_before = not_before - interval '1 hour'"

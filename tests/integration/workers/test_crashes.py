@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness import Processes, rows
-from learning_stores.mailbox import CRASHES_ALONE, CRASHES_BEFORE_HALVING, Claim, claim
+from learning_stores.mailbox import CRASHES_ALONE, CRASHES_BEFORE_HALVING, Claim, claim, wait
 from learning_workers import app as worker_app
 from learning_workers.extraction import Extractor
 from scripted_model import Answer, Asked, ScriptedModel, repeat
@@ -48,6 +48,22 @@ def test_given_claims_without_commit_when_counted_then_the_window_is_halved_down
         chess: ("extracted", None, 1),
     }
     assert desk.memories() == {COFFEE, JAZZ, CHESS}
+
+
+def test_given_pauses_between_crashes_when_counted_then_each_crash_counts_once_and_the_window_narrows_as_without(
+    desk: Any,
+) -> None:
+    desk.say(TEA, COFFEE, JAZZ, CHESS)
+    limits = []
+    for _ in range(CRASHES_BEFORE_HALVING + 2):
+        limits.append(crash(desk).window_limit)
+        for _ in range(2):  # between two crashes the provider has no room, which is nobody's crash
+            held = desk.app_db.run("default", claim, "default", desk.mailbox()["id"], "a worker that waits")
+            assert isinstance(held, Claim)
+            assert desk.app_db.run("default", wait, held, "provider", "rate limit", 0.0, 0)
+            desk.over()
+
+    assert limits == [None, None, 2, 1]
 
 
 def test_given_crashes_before_a_commit_when_it_succeeds_then_the_count_begins_anew(desk: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
 
 from embedding_doubles import DIMENSIONS, Hang, vectors
 from harness import Place, rows
@@ -162,6 +163,47 @@ def test_given_a_model_that_is_left_alone_when_another_tenant_has_work_then_it_i
     assert embedder.work("globex").waits
 
     assert len(scripted.asked) == 1
+
+
+def test_given_a_limit_of_the_embedding_model_when_two_workers_embed_then_they_share_it_and_the_tenant_waits(
+    make: Make, place: Place, app_db: Database, everything_db: Database, scripted: ScriptedModel
+) -> None:
+    models = place.directory / "models.toml"
+    models.write_text('[models]\n[embeddings."m"]\nrequests_per_minute = 1\n')
+    learn(app_db, tenant="acme")
+    waiting = learn(app_db, tenant="globex")
+    one, other = (make(models_file=models, redis_url=place.redis_url) for _ in range(2))
+
+    assert one.work("acme").embedded == 1
+    report = other.work("globex")
+
+    assert report.waits == {MODEL: "rate limit: 1 requests a minute of m"}
+    assert report.calls == 0
+    assert len(scripted.asked) == 1
+    assert {learning for tenant, learning in _due(everything_db) if tenant == "globex"} == {waiting}
+    with redis.Redis.from_url(place.redis_url) as client:
+        client.delete(*client.keys("learning:limits:*"))
+    let_on(everything_db)
+    assert other.work("globex").embedded == 1
+
+
+def test_given_a_429_for_one_worker_when_another_embeds_then_it_does_not_ask_either(
+    make: Make, place: Place, app_db: Database, scripted: ScriptedModel
+) -> None:
+    scripted.answer = lambda _: Answer(status=429, headers={"Retry-After": "120"})
+    learn(app_db, tenant="acme")
+    learn(app_db, tenant="globex")
+    one, other = (make(redis_url=place.redis_url) for _ in range(2))
+
+    assert one.work("acme").waits
+    assert "left alone" in other.work("globex").waits[MODEL]
+
+    assert len(scripted.asked) == 1
+
+
+def _due(everything_db: Database) -> set[tuple[str, UUID]]:
+    found = rows(everything_db, "SELECT tenant, learning_id FROM learning.embedding_due")
+    return {(row["tenant"], row["learning_id"]) for row in found}
 
 
 def test_given_a_text_that_is_refused_when_worked_on_then_it_alone_is_noted_and_not_tried_again(

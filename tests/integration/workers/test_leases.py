@@ -69,6 +69,7 @@ def test_given_a_lease_that_ran_out_when_another_has_the_mailbox_then_neither_he
     scripted.answer = answer
     waiting = desk.work()
     after_wait = desk.mailbox()
+    desk.pauses_over()
     desk.change("UPDATE learning.mailbox SET lease_until = clock_timestamp() - interval '1 s'")
     fenced = desk.work()
 

@@ -1,14 +1,18 @@
 """What becomes of events for everything that a model can do instead of answering."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from harness import event, rows
 from learning_ops.offline.server import Faults, OfflineModel
 from learning_ops.process import free_port
 from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_stores.status import status
+from learning_workers.gate import BRIEF_SECONDS
 from scripted_model import Answer, Asked, ScriptedModel, patch, profile, repeat
 
 TEA, COFFEE, JAZZ = "I love green tea.", "I love black coffee.", "I love old jazz."
@@ -40,7 +44,7 @@ def test_given_429_with_retry_after_when_a_mailbox_is_worked_on_then_it_waits_as
         offline_desk.everything_db,
         "SELECT *, extract(epoch FROM not_before - now()) AS seconds, ready_at > now() AS paused FROM learning.mailbox",
     )
-    assert 100 < waits["seconds"] <= 120
+    assert 110 < waits["seconds"] <= 180, "not sooner, and up to half as long again, so that not all come back at once"
     assert (waits["wait_reason"], waits["failures"], waits["claims"], waits["owner"]) == ("provider", 1, 0, None)
     assert waits["paused"]
     assert offline_desk.deliveries() == {event_id: ("pending", None, 0)}
@@ -64,13 +68,22 @@ def test_given_429_with_retry_after_when_a_mailbox_is_worked_on_then_it_waits_as
     ],
 )
 def test_given_a_provider_that_fails_for_long_when_tried_again_and_again_then_no_attempt_is_used_up(
-    offline_desk: Any, model: OfflineModel, faults: Faults, outcome: str, settings: dict[str, Any]
+    offline_desk: Any,
+    model: OfflineModel,
+    faults: Faults,
+    outcome: str,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [event_id] = offline_desk.say(TEA)
     model.faults = faults
     extractor = offline_desk.extractor(**settings)
     waits = []
 
+    def at_the_ceiling(low: float, high: float) -> float:
+        return high
+
+    monkeypatch.setattr("learning_workers.backoff.random.uniform", at_the_ceiling)
     for _ in range(3):
         assert offline_desk.work(extractor).outcome == "waiting"
         [row] = rows(offline_desk.everything_db, "SELECT not_before - now() AS wait FROM learning.mailbox")
@@ -80,9 +93,97 @@ def test_given_a_provider_that_fails_for_long_when_tried_again_and_again_then_no
 
     assert offline_desk.calls() == [outcome] * 3
     assert offline_desk.mailbox()["failures"] == 3
-    assert waits[0] <= 2 < waits[2] <= 8  # 2 s, 4 s, 8 s, each with half of it as jitter
+    assert all(ceiling / 2 < wait <= ceiling for wait, ceiling in zip(waits, (2, 4, 8), strict=True))
     model.faults = Faults()
     assert offline_desk.work(extractor).outcome == "extracted"
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({"Retry-After": "40"}, 35, 60),
+        ({"Retry-After-Ms": "40000", "Retry-After": "1"}, 35, 60),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 890, 960),
+        ({"Retry-After": "1e12"}, 890, 960),
+    ],
+    ids=["seconds", "milliseconds", "a date far away", "absurd"],
+)
+@pytest.mark.parametrize("code", [429, 503])
+def test_given_retry_after_when_a_mailbox_is_worked_on_then_it_and_the_others_of_the_model_wait_as_long_and_no_longer(
+    desk: Any, scripted: ScriptedModel, code: int, headers: dict[str, str], least: float, most: float
+) -> None:
+    events = desk.take_in(*(event(user_id=user) for user in ("alice", "bob", "carol")))
+    scripted.answer = lambda _: Answer(status=code, headers=headers)
+    extractor = desk.extractor()
+
+    boxes = rows(desk.everything_db, "SELECT id, tenant FROM learning.mailbox ORDER BY id")
+    reports = [extractor.work(box["tenant"], box["id"]) for box in boxes]
+
+    assert [(report.outcome, report.reason, report.model_calls) for report in reports] == [
+        ("waiting", "provider", 1),
+        ("waiting", "provider", 0),
+        ("waiting", "provider", 0),
+    ]
+    assert len(scripted.asked) == 1
+    query = "SELECT extract(epoch FROM not_before - now()) AS seconds, wait_note FROM learning.mailbox ORDER BY id"
+    waits = rows(desk.everything_db, query)
+    assert all(least < row["seconds"] <= most for row in waits)
+    assert waits[0]["wait_note"].startswith(f"HTTP {code}")
+    assert waits[1]["wait_note"] == f"{waits[0]['wait_note']}; offline-rules-1 is left alone meanwhile"
+    assert desk.deliveries() == dict.fromkeys(events, ("pending", None, 0))
+
+    scripted.answer = repeat
+    for box in boxes:
+        desk.over()
+        assert extractor.work(box["tenant"], box["id"]).outcome == "extracted"
+    assert desk.deliveries() == dict.fromkeys(events, ("extracted", None, 1))
+
+
+def test_given_no_room_in_the_models_limit_when_worked_on_then_the_mailbox_waits_with_that_reason_and_nobody_is_asked(
+    desk: Any, scripted: ScriptedModel
+) -> None:
+    events = desk.take_in(*(event(user_id=user) for user in ("alice", "bob")))
+    extractor = desk.extractor(models_file=desk.limits(requests_per_minute=1))
+
+    first, second = rows(desk.everything_db, "SELECT id, tenant FROM learning.mailbox ORDER BY id")
+    assert extractor.work(first["tenant"], first["id"]).outcome == "extracted"
+    report = extractor.work(second["tenant"], second["id"])
+
+    note = "rate limit: 1 requests a minute of offline-rules-1"
+    assert (report.outcome, report.reason, report.wait, report.model_calls) == ("waiting", "provider", note, 0)
+    mailbox = desk.mailbox()
+    assert (mailbox["wait_reason"], mailbox["wait_note"], mailbox["failures"]) == ("provider", note, 0)
+    assert desk.deliveries() == {events[0]: ("extracted", None, 1), events[1]: ("pending", None, 0)}
+    assert len(scripted.asked) == 1
+    shown = desk.dispatcher_db.run(None, status)["backlog"]
+    assert [(row["reason"], row["note"]) for row in shown] == [("provider", note)]
+
+
+def test_given_nonsense_and_a_narrow_limit_when_asked_again_then_the_mailbox_is_not_given_back_in_between(
+    desk: Any, scripted: ScriptedModel
+) -> None:
+    desk.say(TEA, COFFEE)
+    extractor = desk.extractor(models_file=desk.limits(requests_per_minute=1))
+
+    def room() -> None:
+        with redis.Redis.from_url(desk.place.redis_url) as client:
+            client.delete(*client.keys("learning:limits:*"))
+
+    later = threading.Timer(BRIEF_SECONDS + 1, room)
+
+    def answer(asked: Asked) -> Answer:
+        if asked.number > 1:
+            return repeat(asked)
+        # Room comes later than a first question would wait for it.
+        later.start()
+        return Answer(text="not json")
+
+    scripted.answer = answer
+    report = desk.work(extractor)
+    later.join()
+
+    assert (report.outcome, report.events, report.model_calls, report.dead) == ("extracted", 2, 2, [])
+    assert desk.calls() == ["invalid_output", "ok"]
 
 
 def test_given_nobody_at_the_models_address_when_worked_on_then_the_mailbox_waits_for_the_provider(desk: Any) -> None:

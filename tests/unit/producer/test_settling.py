@@ -29,7 +29,7 @@ def waiting(timeout: float) -> Waiting:
     receipt = Receipt(
         event_id=sent.id, tenant="default", user_id="a", session_id="s", via="stream", producer=sent.id, seq=1
     )
-    return Waiting(receipt, timeout, DEFAULT_SPEC)
+    return Waiting(receipt, timeout, DEFAULT_SPEC, "default")
 
 
 def test_given_no_answer_then_looks_become_rarer_and_the_last_one_is_at_the_end(clock: _Clock) -> None:

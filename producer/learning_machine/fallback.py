@@ -1,0 +1,156 @@
+"""Where an event goes that Redis does not take: straight into the Postgres event log, else into the spool.
+
+All of emit has one budget of time. Postgres gets what Redis left of it, less what is kept for the spool where there is one.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+
+from learning_machine.breaker import breaker_for
+from learning_machine.deadline import awithin, within
+from learning_machine.failure import REFUSALS, told
+from learning_schemas.errors import NotAccepted
+from learning_schemas.event import ConversationCompleted
+from learning_schemas.results import Via
+from learning_schemas.spec import MachineSpec
+from learning_stores.database import Database
+from learning_stores.event_log import Incoming, Interference, Verdict, accept_directly
+from learning_stores.specs import SpecCache
+
+if TYPE_CHECKING:
+    from learning_machine.spool import Spool
+
+SPOOL_SHARE = 0.2
+"""Of the budget, kept for the spool."""
+
+_FAILURES = (SQLAlchemyError, psycopg.Error, OSError, Interference)
+_OF_THE_EVENT = (psycopg.DataError, psycopg.IntegrityError)  # the server is well
+
+
+class Entry(NamedTuple):
+    """An event on its way, with the spec that it names."""
+
+    event: ConversationCompleted
+    producer: UUID
+    seq: int
+    stream: str
+    body: bytes
+    spec: MachineSpec
+
+    def numbered(self) -> ConversationCompleted:
+        """The event as its body says it."""
+        return self.event.model_copy(update={"producer": self.producer, "seq": self.seq})
+
+
+class Fallback:
+    """The places after Redis."""
+
+    def __init__(
+        self, database: Database, *, shards: int, seconds: float, spool: "Spool | None" = None, spool_bytes: int = 0
+    ) -> None:
+        self._database = database
+        self._breaker = breaker_for(database.conninfo)
+        self._specs = SpecCache()
+        self._shards = shards
+        self._seconds = seconds
+        self._spool = spool
+        self._spool_bytes = spool_bytes
+        self._reserved = 0.0 if spool is None else seconds * SPOOL_SHARE
+
+    @property
+    def is_away(self) -> bool:
+        """Whether no place here would take an event."""
+        return self._spool is None and self._breaker.is_open
+
+    def accept(self, entry: Entry, until: float, causes: dict[str, str]) -> Via:
+        """Where the event was accepted; `causes` says why not before, and is added to. Raises `NotAccepted`."""
+        began = time.monotonic()
+        left = until - self._reserved - began
+        if self._may_ask(began, left, causes):
+            try:
+                verdict = within(left, lambda: self._accept_directly(entry))
+            except _FAILURES as error:
+                self._failed(began, error, causes)
+            else:
+                return self._accepted(entry, verdict, causes)
+        if self._spool is None:
+            raise NotAccepted(entry.numbered(), causes)
+        try:
+            within(max(until - time.monotonic(), self._reserved), lambda: self._append(entry))
+        except OSError as error:
+            raise self._not_spooled(entry, error, causes) from error
+        return "spool"
+
+    async def aaccept(self, entry: Entry, until: float, causes: dict[str, str]) -> Via:
+        """The same from asyncio."""
+        began = time.monotonic()
+        left = until - self._reserved - began
+        if self._may_ask(began, left, causes):
+            try:
+                async with asyncio.timeout(left):
+                    verdict = await self._aaccept_directly(entry)
+            except _FAILURES as error:
+                self._failed(began, error, causes)
+            else:
+                return self._accepted(entry, verdict, causes)
+        if self._spool is None:
+            raise NotAccepted(entry.numbered(), causes)
+        try:
+            await awithin(max(until - time.monotonic(), self._reserved), lambda: self._append(entry))
+        except OSError as error:
+            raise self._not_spooled(entry, error, causes) from error
+        return "spool"
+
+    def _may_ask(self, now: float, left: float, causes: dict[str, str]) -> bool:
+        if left <= 0:
+            causes["postgres"] = "not tried: no time was left"
+            return False
+        if not self._breaker.allows(now, self._seconds):
+            causes["postgres"] = self._breaker.why(now)
+            return False
+        return True
+
+    def _accept_directly(self, entry: Entry) -> Verdict:
+        try:
+            return self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
+        except Interference:  # the same event, from elsewhere, at the same time
+            return self._database.run(entry.event.tenant, accept_directly, *self._direct(entry))
+
+    async def _aaccept_directly(self, entry: Entry) -> Verdict:
+        try:
+            return await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
+        except Interference:
+            return await self._database.arun(entry.event.tenant, accept_directly, *self._direct(entry))
+
+    def _direct(self, entry: Entry) -> tuple[Incoming, MachineSpec, SpecCache, int]:
+        incoming = Incoming(event=entry.numbered(), via="postgres", body_bytes=len(entry.body))
+        return incoming, entry.spec, self._specs, self._shards
+
+    def _failed(self, began: float, error: Exception, causes: dict[str, str]) -> None:
+        causes["postgres"] = _told(error)
+        if isinstance(getattr(error, "orig", None), _OF_THE_EVENT):
+            self._breaker.succeeded(time.monotonic())
+            return
+        self._breaker.failed(began, time.monotonic(), causes["postgres"])
+
+    def _accepted(self, entry: Entry, verdict: Verdict, causes: dict[str, str]) -> Via:
+        self._breaker.succeeded(time.monotonic())
+        if verdict in REFUSALS:  # and no other place may take it
+            raise NotAccepted(entry.numbered(), {**causes, "postgres": REFUSALS[verdict]})
+        return "postgres"
+
+    def _append(self, entry: Entry) -> None:
+        assert self._spool is not None
+        self._spool.append(entry.body, entry.spec.to_json(), self._spool_bytes)
+
+    def _not_spooled(self, entry: Entry, error: OSError, causes: dict[str, str]) -> NotAccepted:
+        return NotAccepted(entry.numbered(), {**causes, "spool": _told(error)})
+
+
+def _told(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) and not str(error) else told(error)
