@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test check bench bench-retrieval lock clean
+.PHONY: help setup demo up test check bench bench-retrieval chaos lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: setup  ## the figures of docs/benchmarks.md
 
 bench-retrieval: setup  ## LoCoMo's evidence found by ranking, beside BM25 and fusion; LEARNING_FIXTURES is its folder
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.retrieval $(ARGS)
+
+chaos: setup  ## kill, stop and cut everything under load, and compare: SEED=2, ARGS="--events 2000 --seconds 60 --times 3"
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock:  ## choose newer dependencies: rewrite constraints.txt
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }

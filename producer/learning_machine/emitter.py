@@ -210,13 +210,8 @@ class Emitter:
         """Say the last number, drain the spool as far as that is quick, and give back this process's connections."""
         began = time.monotonic()
         closed = self.numbering.unreported()
-        if closed is not None and self._breaker.allows(began, self._redis_seconds):
-            try:
-                self._streams.say_closed(closed, began + self._redis_seconds)
-            except (RedisError, OSError) as error:
-                self._not_reported(closed, self._failed(began, error))
-            else:
-                self.numbering.was_reported(closed)
+        if closed is not None:
+            self._report(closed, began)
         self._streams.close()
         if self._drainer is not None:
             self._drainer.close(self._seconds)
@@ -225,13 +220,18 @@ class Emitter:
         """Say the last number, from asyncio."""
         began = time.monotonic()
         closed = self.numbering.unreported()
-        if closed is not None and self._breaker.allows(began, self._redis_seconds):
+        if closed is None:
+            return
+        cause = self._breaker.why(began)
+        if self._breaker.allows(began, self._redis_seconds):
             try:
                 await self._streams.asay_closed(closed, began + self._redis_seconds)
             except (RedisError, OSError) as error:
-                self._not_reported(closed, self._failed(began, error))
+                cause = self._failed(began, error)
             else:
                 self.numbering.was_reported(closed)
+                return
+        self._reported(closed, cause, await self._fallback.areport(closed, began + self._seconds))
 
     async def drain(self) -> None:
         """Drain the spool as far as that is quick, from asyncio."""
@@ -241,8 +241,25 @@ class Emitter:
             except TimeoutError:
                 logger.warning("the spool could not be closed in time; `learning-machine spool drain` takes it up")
 
-    def _not_reported(self, closed: ProducerClosed, cause: str) -> None:
-        logger.warning("producer %s could not report its last number, %d (%s)", closed.producer, closed.last, cause)
+    def _report(self, closed: ProducerClosed, began: float) -> None:
+        """Say the last number to Redis, else to Postgres."""
+        cause = self._breaker.why(began)
+        if self._breaker.allows(began, self._redis_seconds):
+            try:
+                self._streams.say_closed(closed, began + self._redis_seconds)
+            except (RedisError, OSError) as error:
+                cause = self._failed(began, error)
+            else:
+                self.numbering.was_reported(closed)
+                return
+        self._reported(closed, cause, self._fallback.report(closed, began + self._seconds))
+
+    def _reported(self, closed: ProducerClosed, redis: str, postgres: str | None) -> None:
+        if postgres is None:
+            self.numbering.was_reported(closed)
+            return
+        causes = f"redis: {redis}; postgres: {postgres}"
+        logger.warning("producer %s could not report its last number, %d (%s)", closed.producer, closed.last, causes)
 
     async def aclose(self) -> None:
         """Give back the running event loop's connections."""

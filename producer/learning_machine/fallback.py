@@ -14,12 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from learning_machine.breaker import breaker_for
 from learning_machine.deadline import awithin, within
 from learning_machine.failure import REFUSALS, told
+from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import NotAccepted
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.results import Via
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
 from learning_stores.event_log import Incoming, Interference, Verdict, accept_directly
+from learning_stores.producers import report_last_directly
 from learning_stores.specs import SpecCache
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 SPOOL_SHARE = 0.2
 """Of the budget, kept for the spool."""
+
+_ANY_TENANT = None  # a producer counts over all of them
 
 _FAILURES = (SQLAlchemyError, psycopg.Error, OSError, Interference)
 _OF_THE_EVENT = (psycopg.DataError, psycopg.IntegrityError)  # the server is well
@@ -105,6 +109,31 @@ class Fallback:
         except OSError as error:
             raise self._not_spooled(entry, error, causes) from error
         return "spool"
+
+    def report(self, closed: ProducerClosed, until: float) -> str | None:
+        """Say a producer's last number to Postgres; why that failed, where it did."""
+        began, causes = time.monotonic(), dict[str, str]()
+        if self._may_ask(began, until - began, causes):
+            try:
+                within(until - began, lambda: self._database.run(_ANY_TENANT, report_last_directly, closed))
+            except _FAILURES as error:
+                self._failed(began, error, causes)
+            else:
+                self._breaker.succeeded(time.monotonic())
+        return causes.get("postgres")
+
+    async def areport(self, closed: ProducerClosed, until: float) -> str | None:
+        """The same from asyncio."""
+        began, causes = time.monotonic(), dict[str, str]()
+        if self._may_ask(began, until - began, causes):
+            try:
+                async with asyncio.timeout(until - began):
+                    await self._database.arun(_ANY_TENANT, report_last_directly, closed)
+            except _FAILURES as error:
+                self._failed(began, error, causes)
+            else:
+                self._breaker.succeeded(time.monotonic())
+        return causes.get("postgres")
 
     def _may_ask(self, now: float, left: float, causes: dict[str, str]) -> bool:
         if left <= 0:

@@ -8,6 +8,7 @@ LearningMachineError
 ├── NotAccepted                                     no configured place would take an event; the event is on it
 ├── UnknownLearning             (also LookupError)  no learning, or no proposal, of that id is here
 ├── StaleLearning                                   it is no longer live, or was decided before
+├── NotForgotten                                    something was left after many rounds of deletion
 ├── SubjectClosed                                   the user or session was forgotten and is kept out
 ├── MemoryUnavailable                               Postgres could not be asked, or did not answer in time
 ├── SettleTimeout               (also TimeoutError) deliveries were still pending; their states are on it
@@ -124,6 +125,14 @@ class SubjectClosed(LearningMachineError):
         )
         self.user_id = user_id
         self.session_id = session_id
+
+
+class NotForgotten(LearningMachineError):
+    """Something was left after many rounds of deletion: somebody keeps writing what is being forgotten."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__(f"something is left after {rounds} rounds of deletion. Ask again: it goes on from there")
+        self.rounds = rounds
 
 
 class MemoryUnavailable(LearningMachineError):

@@ -14,6 +14,7 @@ _PROBLEMS = {
     "missing": "is missing",
     "bool_type": "must be true or false",
     "timezone_aware": "has no time zone",
+    "uuid_parsing": "is no UUID",  # pydantic's repeats a character of the input, such as a control character
 }
 
 
@@ -35,7 +36,7 @@ def first_finding(error: ValidationError) -> Finding:
         if isinstance(part, int):
             field += f"[{part}]"
             continue
-        name = "".join(c if c.isprintable() else "?" for c in part[:_NAME_LENGTH])
+        name = _printable(part[:_NAME_LENGTH])
         field += f".{name}" if field else name
         if part in _FREE_FORM:
             break
@@ -48,4 +49,8 @@ def first_finding(error: ValidationError) -> Finding:
         problem = "is not an object"
     else:
         problem = _PROBLEMS.get(kind, first["msg"].removeprefix("Value error, "))
-    return Finding(field=field, name=name, kind=kind, problem=problem[:1].lower() + problem[1:])
+    return Finding(field=field, name=name, kind=kind, problem=_printable(problem[:1].lower() + problem[1:]))
+
+
+def _printable(told: str) -> str:
+    return told if told.isprintable() else "".join(c if c.isprintable() else "?" for c in told)

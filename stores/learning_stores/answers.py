@@ -6,6 +6,7 @@ from learning_stores.tooling import Calling
 from learning_stores.writing import Written
 
 PROPOSED = "Proposed: a person decides before it is used."
+FULL = "Not saved: this memory is full. What is no longer so has to be forgotten first."
 
 _STATUS = text("SELECT status FROM learning.learning WHERE tenant = :tenant AND id = :id")
 
@@ -25,6 +26,8 @@ def stated(calling: Calling, written: Written) -> str:
         (learning_id,) = written.learning_ids
         status = calling.session.scalar(_STATUS, {"tenant": calling.place.tenant, "id": learning_id})
         return f"Already {'known' if status == 'active' else 'proposed'}; noted again."
+    if changes["scope full"]:
+        return FULL
     if changes["outranked"]:
         return "Not saved: a person has corrected this."
     return "Not saved: something newer is known."

@@ -16,14 +16,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
+from learning_stores import ended
 from learning_stores import learning_rows as rows
 from learning_stores.admission import AT_ONCE, CORROBORATING_USERS, Admission, confidence_of
 from learning_stores.entities import Resolved, resolve
 from learning_stores.grounding import content_key
 from learning_stores.learning_rows import Raced
 from learning_stores.operations import Confirm, LiveLearning, Operation, Provenance, Put, Retire
+from learning_stores.replay_known import Passed
 from learning_stores.row_locks import Key, key_of, lock, successor
-from learning_stores.withdrawal import Passed
 
 __all__ = ["Applied", "Raced", "apply"]
 
@@ -50,7 +51,8 @@ def apply(
     `passed` is what the same words had stated before they were extracted again, and what was replaced since.
 
     `changes` counts `added`, `updated`, `confirmed`, `retired`, `proposed`, `history` (older than what is known), `outranked`
-    (by a person's correction), `late` and `already gone` (retractions), `held back` (retractions that a person has to make).
+    (by a person's correction), `late` and `already gone` (retractions), `held back` (retractions that a person has to make),
+    `scope full` (what an extraction or a tool would add beyond what a scope may hold).
     """
     entities = resolve(session, source.place, operations)
     keys = [_key(operation, entities) if isinstance(operation, Put) else None for operation in operations]
@@ -60,7 +62,7 @@ def apply(
     found = lock(session, source.place, wanted, put_keys)
     now = session.scalar(_NOW)  # after the locks: a row that they waited for was live until here
     assert now is not None
-    gone = rows.gone(session, source.place, put_keys)
+    gone = ended.gone(session, source.place, put_keys)
     application = _Application(session, source, admission, now, found, gone, entities, passed)
     ids = []
     for operation, key in zip(operations, keys, strict=True):
@@ -91,7 +93,7 @@ class _Application:
         admission: Admission,
         now: datetime,
         found: Sequence[LiveLearning],
-        gone: dict[Key, rows.Gone],
+        gone: dict[Key, ended.Gone],
         entities: Resolved,
         passed: Sequence[Passed],
     ) -> None:
@@ -103,6 +105,7 @@ class _Application:
         self.gone = gone
         self.passed = passed
         self.changes: Counter[str] = Counter()
+        self.room: int | None = None  # how many more learnings the scope may hold, once it was counted
         self.by_id = {learning.id: learning for learning in found}
         self.live = {key_of(each): each for each in found if each.status == "active"}
         self.proposed = {key_of(each): each for each in found if each.status == "proposed"}
@@ -136,7 +139,7 @@ class _Application:
             return self._propose(new, awaits, same_key or target)
         return self._state(new, same_key or target)
 
-    def _state(self, new: rows.New, replaced: LiveLearning | None) -> UUID:
+    def _state(self, new: rows.New, replaced: LiveLearning | None) -> UUID | None:
         """Make it live, if nothing newer or stronger stands against it; else it is history."""
         operation = new.operation
         if replaced is not None and replaced.status == "active" and _says_the_same(replaced, operation):
@@ -149,6 +152,8 @@ class _Application:
             return self._enter_history(new, gone.valid_to, None)
         if replaced is None and (since := self._passed(new)) is not None:
             return self._enter_history(new, since.valid_to, since.replaced_by)
+        if replaced is None and self._is_full():
+            return None
         learning_id = uuid7()
         proposal = self.proposed.get(new.key)
         stated = proposal is not None and _says_the_same(proposal, operation)
@@ -177,6 +182,8 @@ class _Application:
             return None
         if self._outlived(new) is not None:
             self.changes["history"] += 1
+            return None
+        if proposal is None and self._is_full():
             return None
         learning_id = uuid7()
         if proposal is not None:
@@ -216,6 +223,7 @@ class _Application:
         # What only one of the two said has the support of one: the statement alone goes live.
         learning_id = uuid7()
         rows.insert(self.session, self.source, replace(new, operation=core), learning_id)
+        rows.mark_corroborated(self.session, self.source.place.tenant, learning_id, self.now)
         rows.copy_evidence(self.session, self.source.place.tenant, proposal.id, learning_id)
         self._end(proposal, "superseded", new.said_at, learning_id)
         self._remember(replace(new, operation=core), learning_id, "active")
@@ -226,6 +234,10 @@ class _Application:
         target = self._target(operation.learning_id)
         said_at = max(citation.occurred_at for citation in operation.citations)
         if target is None:
+            if ended.take_back_again(self.session, self.source, operation.learning_id, said_at):
+                self._cite(operation.learning_id, operation)
+                self.changes["confirmed"] += 1
+                return operation.learning_id
             self.changes["already gone"] += 1
         elif said_at < target.valid_from:
             self.changes["late"] += 1
@@ -250,6 +262,17 @@ class _Application:
         self.changes["confirmed"] += 1
         return target.id
 
+    def _is_full(self) -> bool:
+        """Whether one row more would be too many, which is then counted; what a person writes or imports always has room."""
+        if self.source.origin not in ("extraction", "tool"):
+            return False
+        if self.room is None:
+            self.room = rows.room(self.session, self.source.place)
+        self.room -= 1
+        if self.room < 0:
+            self.changes["scope full"] += 1
+        return self.room < 0
+
     def _may_retract(self, target: LiveLearning, operation: Operation) -> bool:
         """Behind approval a person retracts; behind corroboration whoever alone stands behind it."""
         awaits = self.admission.of(confidence_of(operation, self.source.origin))
@@ -268,7 +291,7 @@ class _Application:
     def _may_replace(self, replaced: LiveLearning, operation: Put, said_at: datetime) -> bool:
         return said_at >= replaced.valid_from and self._overrules(replaced, operation)
 
-    def _outlived(self, new: rows.New) -> rows.Gone | None:
+    def _outlived(self, new: rows.New) -> ended.Gone | None:
         """The retirement of an equal statement that what is said now does not come after."""
         gone = self.gone.get(new.key)
         if gone is None or (gone.by_person and self.source.origin in ("human", "tool", "import")):
@@ -284,8 +307,10 @@ class _Application:
         return next((each for each in self.passed if each.was(operation.kind, operation.citations)), None)
 
     def _enter_history(self, new: rows.New, valid_to: datetime, replaced_by: UUID | None) -> UUID:
-        learning_id = uuid7()
-        rows.insert(self.session, self.source, new, learning_id, valid_to=valid_to, replaced_by=replaced_by)
+        learning_id = ended.lapsed(self.session, self.source.place, new)
+        if learning_id is None:
+            learning_id = uuid7()
+            rows.insert(self.session, self.source, new, learning_id, valid_to=valid_to, replaced_by=replaced_by)
         self._cite(learning_id, new.operation)
         self.changes["history"] += 1
         return learning_id

@@ -21,9 +21,10 @@ from learning_stores.deliveries import Settlement, advance_delivery, settle_deli
 from learning_stores.mailbox import Claim
 from learning_stores.operations import Operation, Provenance
 from learning_stores.place import Place
+from learning_stores.replay_known import passed
 from learning_stores.subjects import hold_subject
 from learning_stores.window import Window
-from learning_stores.withdrawal import passed, settle_withdrawn, withdraw_events
+from learning_stores.withdrawal import settle_withdrawn, withdraw_events
 
 
 class Fenced(Exception):

@@ -182,6 +182,14 @@ class Database:
             yield session
             session.commit()
 
+    @contextmanager
+    def snapshot(self, tenant: str | None = None) -> Iterator[Session]:
+        """One transaction that only reads, and all of whose statements see the same moment."""
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with Session(engine, expire_on_commit=False) as session:
+            _begin(session, tenant)
+            yield session
+
     @asynccontextmanager
     async def atransaction(self, tenant: str | None = None) -> AsyncIterator[AsyncSession]:
         """The same from asyncio."""

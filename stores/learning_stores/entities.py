@@ -68,15 +68,12 @@ def resolve(session: Session, place: Place, operations: Sequence[Operation]) -> 
     names = names_in(operations)
     if not names:
         return {}
-    found = _find(session, place, names)
     own = _own_aliases(operations)
-    missing = [name for name in names if name.key not in found and own.get(name.key, name.key) == name.key]
-    if missing:
-        session.execute(_ADD, [{**_owner(place), "id": uuid7(), **_columns(name)} for name in missing])
-        found |= _find(session, place, missing)
-    # A name that this very patch gives as an alias of another.
-    found |= {key: found[of] for key, of in own.items() if key not in found and of in found}
-    session.execute(_LOCK, {"tenant": place.tenant, "ids": sorted(set(found.values()))}).all()
+    while True:
+        found = _found_or_made(session, place, names, own)
+        ids = set(found.values())
+        if set(session.scalars(_LOCK, {"tenant": place.tenant, "ids": sorted(ids)})) == ids:
+            break  # else one was forgotten while its lock was waited for
     return {
         name: found[name.key]
         for operation in operations
@@ -84,6 +81,18 @@ def resolve(session: Session, place: Place, operations: Sequence[Operation]) -> 
         for name in (operation.about, operation.target)
         if name is not None
     }
+
+
+def _found_or_made(
+    session: Session, place: Place, names: Sequence[EntityName], own: Mapping[tuple[str, str], tuple[str, str]]
+) -> dict[tuple[str, str], UUID]:
+    found = _find(session, place, names)
+    missing = [name for name in names if name.key not in found and own.get(name.key, name.key) == name.key]
+    if missing:
+        session.execute(_ADD, [{**_owner(place), "id": uuid7(), **_columns(name)} for name in missing])
+        found |= _find(session, place, missing)
+    # A name that this very patch gives as an alias of another.
+    return found | {key: found[of] for key, of in own.items() if key not in found and of in found}
 
 
 def _owner(place: Place) -> dict[str, str | None]:

@@ -32,7 +32,7 @@ def property_of(entity: EntityName, name: str, value: Any, citations: Citations)
     """A named value: one of each name at a time."""
     return Put(
         kind="property",
-        content=f"{name.replace('_', ' ')}: {told(value)}",
+        content=" ".join(f"{name.replace('_', ' ')}: {told(value)}".split()),
         content_key=fold(name),
         citations=citations,
         data={"name": name, "value": value},

@@ -22,6 +22,8 @@ from learning_schemas.scope import session_scope, shard_of, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.deliveries import NewDelivery, add_deliveries
 from learning_stores.history import Histories, SessionKey, compared
+from learning_stores.producers import count_received
+from learning_stores.rejected import count_refused
 from learning_stores.specs import DEFAULT_HASH, SpecCache
 from learning_stores.subjects import TOLERANCE, Subject, SubjectKey, hold_subjects
 
@@ -31,6 +33,14 @@ EventKey = tuple[str, UUID]
 PREPARED_AT_ONCE = 50
 
 Verdict = Literal["accepted", "duplicate", "id_reused", "closed", "forgotten"]
+
+
+REFUSALS = {
+    "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
+    "closed": "user_id: this user was forgotten and is closed. `learning-machine forget --reopen` lets them in again",
+    "forgotten": "user_id: was forgotten after this event was made, or within ten minutes before it",
+}
+"""Verdicts on events that are not accepted, as they are told: the field, and why."""
 
 
 class Interference(Exception):
@@ -98,24 +108,33 @@ _INSERT = text("""
     ON CONFLICT (tenant, id) DO NOTHING
 """)
 
-# Producers number their events without gaps; `received` against `highest` says how many are missing.
-_NUMBERED = text("""
-    INSERT INTO learning.producer_seq AS p (producer, highest, received)
-    SELECT * FROM unnest(cast(:producers AS uuid[]), cast(:highest AS bigint[]), cast(:received AS bigint[]))
-    ON CONFLICT (producer) DO UPDATE SET highest = greatest(p.highest, excluded.highest),
-        received = p.received + excluded.received, last_seen = clock_timestamp()
-""")
-
 _UNPREPARED = text("""
     SELECT e.tenant, e.id, e.user_id, e.session_id, e.occurred_at, e.via, e.spec_hash, e.messages::text, e.history,
            e.end_of_session, e.body_bytes, e.producer, e.seq
     FROM learning.conversation_event e
     JOIN learning.subject s ON s.tenant = e.tenant AND s.subject = e.subject
     WHERE e.accepted_no IS NULL AND e.set_aside IS NULL AND e.shard = ANY (:shards)
+      AND e.forgotten_at IS NULL AND (s.forgotten_at IS NULL OR e.accepted_at > s.forgotten_at)
+      AND (cast(:ids AS uuid[]) IS NULL OR e.id = ANY (:ids))
       AND (e.spec_hash = :default OR EXISTS (
           SELECT FROM learning.machine_spec m WHERE m.tenant = e.tenant AND m.hash = e.spec_hash))
     ORDER BY e.id
     LIMIT :limit
+""")
+
+_WAITING_IN_SHARDS = text("""
+    SELECT e.shard, e.id, e.tenant, e.subject
+    FROM unnest(cast(:shards AS int[])) AS held (shard)
+    CROSS JOIN LATERAL (
+        SELECT e.shard, e.id, e.tenant, e.subject FROM learning.conversation_event e
+        JOIN learning.subject s ON s.tenant = e.tenant AND s.subject = e.subject
+        WHERE e.accepted_no IS NULL AND e.set_aside IS NULL AND e.shard = held.shard
+          AND e.forgotten_at IS NULL AND (s.forgotten_at IS NULL OR e.accepted_at > s.forgotten_at)
+          AND (e.spec_hash = :default OR EXISTS (
+              SELECT FROM learning.machine_spec m WHERE m.tenant = e.tenant AND m.hash = e.spec_hash))
+        ORDER BY e.id
+        LIMIT :limit) AS e
+    ORDER BY e.shard, e.id
 """)
 
 _SET_ASIDE = text("""
@@ -129,10 +148,19 @@ _TAKE_UP = text("""
     WHERE accepted_no IS NULL AND set_aside IS NOT NULL AND shard = ANY (:shards)
 """)
 
+# Of these, those that wait still: their subjects are held now, and somebody may have been forgotten before.
+_WAITING = text("""
+    SELECT e.tenant, e.id, e.accepted_at
+    FROM learning.conversation_event e
+    JOIN unnest(cast(:tenants AS text[]), cast(:ids AS uuid[])) AS wanted (tenant, id)
+      ON e.tenant = wanted.tenant AND e.id = wanted.id
+    WHERE e.accepted_no IS NULL AND e.forgotten_at IS NULL
+""")
+
 _PREPARED = text("""
-    UPDATE learning.conversation_event e SET accepted_no = p.accepted_no, shown_before = p.shown_before
-    FROM unnest(cast(:tenants AS text[]), cast(:ids AS uuid[]), cast(:numbers AS bigint[]), cast(:before AS int[]))
-        AS p (tenant, id, accepted_no, shown_before)
+    UPDATE learning.conversation_event e SET accepted_no = p.accepted_no, shown_before = p.shown_before,
+        messages = coalesce(p.messages, e.messages)
+    FROM json_to_recordset(cast(:rows AS json)) AS p (tenant text, id uuid, accepted_no bigint, shown_before int, messages jsonb)
     WHERE e.tenant = p.tenant AND e.id = p.id AND e.accepted_no IS NULL
 """)
 
@@ -155,7 +183,7 @@ def accept(
         known = specs.load(session, {incoming.spec_key for incoming in new})
         ready = [incoming for incoming in new if incoming.spec_key in known]
         prepared = _make_deliveries(session, ready, known, subjects)
-        _insert(session, new, prepared, shards)
+        _insert(session, new, prepared, shards, _forgetful(session, new, subjects))
         _count_producers(session, new)
     return verdicts
 
@@ -166,16 +194,48 @@ def accept_directly(session: Session, incoming: Incoming, spec: MachineSpec, spe
     subjects = _lock_subjects(session, [incoming])
     verdicts, new = _sift(session, [incoming], subjects)
     if new:
-        _insert(session, new, {}, shards)
-    return verdicts[incoming.key]
+        _insert(session, new, {}, shards, frozenset())
+    verdict = verdicts[incoming.key]
+    if (told := REFUSALS.get(verdict)) is not None:
+        event = incoming.event
+        count_refused(session, event.id, told.partition(":")[0], told, event.producer, event.seq)
+    return verdict
 
 
-def prepare(session: Session, specs: SpecCache, shards: Sequence[int], limit: int = PREPARED_AT_ONCE) -> int:
-    """Make the deliveries of events of these shards that had none, where their spec is known by now.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event that is in the log without deliveries, and whose it is."""
+
+    id: UUID
+    whose: tuple[str, str]  # tenant, subject
+
+
+def waiting(session: Session, shards: Sequence[int], limit: int) -> dict[int, list[Waiting]]:
+    """The first events of each of these shards that `prepare` would take up, by shard, in order."""
+    found: dict[int, list[Waiting]] = {}
+    for row in session.execute(_WAITING_IN_SHARDS, {"shards": list(shards), "default": DEFAULT_HASH, "limit": limit}):
+        found.setdefault(row.shard, []).append(Waiting(row.id, (row.tenant, row.subject)))
+    return found
+
+
+def prepare(
+    session: Session,
+    specs: SpecCache,
+    shards: Sequence[int],
+    limit: int = PREPARED_AT_ONCE,
+    only: Sequence[UUID] | None = None,
+) -> int:
+    """Make the deliveries of events of these shards that had none, of `only` these ids, where their spec is known by now.
 
     Returns how many events were looked at. One that this version cannot read is set aside, with the reason.
     """
-    rows = session.execute(_UNPREPARED, {"shards": list(shards), "default": DEFAULT_HASH, "limit": limit}).all()
+    found = {
+        "shards": list(shards),
+        "default": DEFAULT_HASH,
+        "limit": limit,
+        "ids": None if only is None else list(only),
+    }
+    rows = session.execute(_UNPREPARED, found).all()
     waiting: list[Incoming] = []
     aside: list[tuple[EventKey, str]] = []
     for row in rows:
@@ -191,23 +251,30 @@ def prepare(session: Session, specs: SpecCache, shards: Sequence[int], limit: in
         session.execute(_SET_ASIDE, {"rows": to_json(reasons).decode()})
     if waiting:
         subjects = _lock_subjects(session, waiting)
+        forgetful = _forgetful(session, waiting, subjects)
+        waiting = _still_waiting(session, waiting, subjects)
         prepared = _make_deliveries(session, waiting, known, subjects)
-        session.execute(
-            _PREPARED,
+        prepared_rows = [
             {
-                "tenants": [tenant for tenant, _ in prepared],
-                "ids": [event_id for _, event_id in prepared],
-                "numbers": [each.accepted_no for each in prepared.values()],
-                "before": [each.shown_before for each in prepared.values()],
-            },
-        )
+                "tenant": incoming.event.tenant,
+                "id": incoming.event.id,
+                "accepted_no": prepared[incoming.key].accepted_no,
+                "shown_before": prepared[incoming.key].shown_before,
+                "messages": _messages(incoming.event, prepared[incoming.key].shown_before)
+                if incoming.key in forgetful
+                else None,
+            }
+            for incoming in waiting
+        ]
+        session.execute(_PREPARED, {"rows": to_json(prepared_rows).decode()})
         _count_producers(session, [incoming for incoming in waiting if incoming.via != "stream"])
     return len(rows)
 
 
-def set_first_aside(session: Session, shards: Sequence[int], reason: str) -> None:
+def set_first_aside(session: Session, shards: Sequence[int], reason: str, only: Sequence[UUID] | None = None) -> None:
     """Set aside the event that `prepare` would take first: the database refuses it."""
-    row = session.execute(_UNPREPARED, {"shards": list(shards), "default": DEFAULT_HASH, "limit": 1}).first()
+    found = {"shards": list(shards), "default": DEFAULT_HASH, "limit": 1, "ids": None if only is None else list(only)}
+    row = session.execute(_UNPREPARED, found).first()
     if row is not None:
         rows = [{"tenant": row.tenant, "id": row.id, "reason": reason}]
         session.execute(_SET_ASIDE, {"rows": to_json(rows).decode()})
@@ -342,7 +409,51 @@ def _session_key(event: ConversationCompleted) -> SessionKey:
     return event.tenant, session_scope(event.user_id, event.session_id)
 
 
-def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKey, _Prepared], shards: int) -> None:
+def _still_waiting(
+    session: Session, batch: Sequence[Incoming], subjects: Mapping[SubjectKey, Subject]
+) -> list[Incoming]:
+    """Those of these events without a number that are there still, and not to be forgotten."""
+    arrays = {"tenants": [each.event.tenant for each in batch], "ids": [each.event.id for each in batch]}
+    accepted = {(tenant, event_id): at for tenant, event_id, at in session.execute(_WAITING, arrays)}
+    sessions = _forgotten_sessions(session, batch)
+
+    def stays(incoming: Incoming) -> bool:
+        at = accepted.get(incoming.key)
+        if at is None:
+            return False
+        whole = subjects[incoming.event.tenant, incoming.subject].forgotten_at
+        part = sessions.get(_session_key(incoming.event)) if incoming.event.session_id else None
+        return (whole is None or at > whole) and (part is None or at > part)
+
+    return [incoming for incoming in batch if stays(incoming)]
+
+
+def _forgetful(
+    session: Session, batch: Sequence[Incoming], subjects: Mapping[SubjectKey, Subject]
+) -> frozenset[EventKey]:
+    """Events of somebody, or of a session, once forgotten: what they repeat as history may be the forgotten words."""
+    sessions = _forgotten_sessions(session, batch)
+    return frozenset(
+        incoming.key
+        for incoming in batch
+        if subjects[incoming.event.tenant, incoming.subject].forgotten_at is not None
+        or (incoming.event.session_id and _session_key(incoming.event) in sessions)
+    )
+
+
+def _messages(event: ConversationCompleted, silent: int) -> list[dict[str, Any]]:
+    """The messages as they are stored; of the first so many only who spoke, so that the others keep their places."""
+    told = [message.model_dump(mode="json", exclude_none=True) for message in event.messages]
+    return [{"role": each["role"], "content": ""} for each in told[:silent]] + told[silent:]
+
+
+def _insert(
+    session: Session,
+    new: Sequence[Incoming],
+    prepared: Mapping[EventKey, _Prepared],
+    shards: int,
+    forgetful: frozenset[EventKey],
+) -> None:
     unprepared = _Prepared(None, 0)
     written_rows: list[dict[str, Any]] = []
     for incoming in new:
@@ -359,7 +470,7 @@ def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKe
             "occurred_at": event.occurred_at,
             "via": incoming.via,
             "spec_hash": incoming.spec_key[1],
-            "messages": [message.model_dump(mode="json", exclude_none=True) for message in event.messages],
+            "messages": _messages(event, place.shown_before if incoming.key in forgetful else 0),
             "history": event.history,
             "end_of_session": event.end_of_session,
             "body_hash": incoming.body_hash.hex(),
@@ -378,18 +489,9 @@ def _insert(session: Session, new: Sequence[Incoming], prepared: Mapping[EventKe
 
 
 def _count_producers(session: Session, new: Sequence[Incoming]) -> None:
-    counted: dict[UUID, tuple[int, int]] = {}
-    for incoming in new:
-        if incoming.event.producer is not None and incoming.event.seq is not None:
-            highest, received = counted.get(incoming.event.producer, (0, 0))
-            counted[incoming.event.producer] = max(highest, incoming.event.seq), received + 1
-    if counted:
-        producers = sorted(counted)
-        session.execute(
-            _NUMBERED,
-            {
-                "producers": producers,
-                "highest": [counted[producer][0] for producer in producers],
-                "received": [counted[producer][1] for producer in producers],
-            },
-        )
+    numbers = [
+        (each.event.producer, each.event.seq)
+        for each in new
+        if each.event.producer is not None and each.event.seq is not None
+    ]
+    count_received(session, numbers)

@@ -35,7 +35,7 @@ def insight_put(
     if context and fold(context) not in fold(learning):
         content += f" ({context})"
     if fields:
-        content += f" [{'; '.join(f'{name}: {told(value)}' for name, value in fields.items())}]"
+        content += f" [{'; '.join(' '.join(f'{name}: {told(value)}'.split()) for name, value in fields.items())}]"
     bare = shortened(learning)
     core = None
     if (title, context, list(tags), fields or None) != (bare, None, [], None):

@@ -4,7 +4,7 @@ A learning's content and validity are never changed in place. A proposal's `live
 moment of approval, and one that ends undecided or rejected was never live (`live_from` = `retired_at`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
+from learning_schemas.scope import USER_NAMESPACE
 from learning_stores.operations import Citation, LiveLearning, Provenance, Put
 from learning_stores.place import Place
-from learning_stores.row_locks import Key, arrays
+from learning_stores.row_locks import Key
 
 
 class Raced(Exception):
@@ -51,38 +52,25 @@ class New:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gone:
-    """The last retirement of a statement that is not live: until when it was so, and whether a person ended it."""
+MAX_SCOPE, MAX_NAMESPACE = 10_000, 100_000
+"""Live learnings and proposals of one store for a user or a session, and for a namespace that users share."""
 
-    valid_to: datetime
-    by_person: bool
-
-
-# The last one of each key that ended because of what was said or decided; not one that was undone, pruned or forgotten.
-_GONE = text("""
-    SELECT DISTINCT ON (l.kind, l.about, l.content_key) l.kind, l.about, l.content_key, l.valid_to,
-           EXISTS (SELECT FROM learning.change c
-                   WHERE c.tenant = l.tenant AND c.id = l.retired_by AND c.origin = 'human') AS by_person
-    FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
-    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key
-     AND (l.about = w.about OR (l.about IS NULL AND w.about IS NULL))
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status = 'retired' AND l.valid_to IS NOT NULL
-      AND (l.live_from < l.retired_at OR l.retired_reason = 'rejected')
-      AND l.retired_reason IN ('superseded', 'retracted', 'corrected', 'retracted by a person', 'rejected')
-    ORDER BY l.kind, l.about, l.content_key, l.valid_to DESC
+_HELD = text("""
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM learning.learning
+                WHERE tenant = :tenant AND scope = :scope AND store = :store AND status = 'active' LIMIT :most) AS live)
+         + (SELECT count(*) FROM (
+                SELECT FROM learning.learning
+                WHERE tenant = :tenant AND scope = :scope AND store = :store AND status = 'proposed' LIMIT :most) AS waiting)
 """)
 
 
-def gone(session: Session, place: Place, keys: Collection[Key]) -> dict[Key, Gone]:
-    """How these statements ended, of those that once were live or were rejected."""
-    if not keys:
-        return {}
-    where = {"tenant": place.tenant, "store": place.store, "scope": place.scope}
-    return {
-        Key(row.kind, row.about, row.content_key): Gone(valid_to=row.valid_to, by_person=row.by_person)
-        for row in session.execute(_GONE, {**where, **arrays(keys)})
-    }
+def room(session: Session, place: Place) -> int:
+    """How many learnings more a place may hold. Writers that count at the same moment may go over it by what each adds."""
+    shared = place.namespace is not None and place.namespace != USER_NAMESPACE
+    most = MAX_NAMESPACE if shared else MAX_SCOPE
+    values = {"tenant": place.tenant, "scope": place.scope, "store": place.store, "most": most}
+    return most - int(session.scalar(_HELD, values) or 0)
 
 
 _INSERT = text("""
@@ -222,6 +210,14 @@ def cite(session: Session, source: Provenance, learning_id: UUID, citations: Seq
             for citation in citations
         ],
     )
+
+
+_CORROBORATED = text("UPDATE learning.learning SET decided_at = :now WHERE tenant = :tenant AND id = :id")
+
+
+def mark_corroborated(session: Session, tenant: str, learning_id: UUID, now: datetime) -> None:
+    """Note of a row that was just added that it is live because enough users support it, and nobody approved it."""
+    session.execute(_CORROBORATED, {"tenant": tenant, "id": learning_id, "now": now})
 
 
 # What it stands on already stays once: a learning may be promoted again when it has gained evidence.

@@ -10,7 +10,7 @@ from learning_stores.operations import Put
 from learning_stores.tooling import Calling
 from learning_stores.writing import Written
 
-Outcome = Literal["added", "changed", "known", "proposed", "waiting", "refused"]
+Outcome = Literal["added", "changed", "known", "proposed", "waiting", "full", "refused"]
 
 _TOLD: dict[Outcome, str] = {
     "added": "Added",
@@ -18,6 +18,7 @@ _TOLD: dict[Outcome, str] = {
     "known": "Already known",
     "proposed": "Proposed; a person decides before it is used",
     "waiting": "Proposed before; a person decides",
+    "full": "Not added; this memory is full",
     "refused": "Not changed; something newer is known, or a person's correction",
 }
 
@@ -41,7 +42,7 @@ def outcomes(calling: Calling, written: Written) -> list[Outcome]:
             return ("changed" if getattr(row, "replaces", False) else "added") if is_new else "known"
         if status == "proposed":
             return "proposed" if is_new else "waiting"
-        return "refused"
+        return "full" if row is None and written.changes["scope full"] else "refused"
 
     return [outcome(rows.get(each)) for each in written.learning_ids]
 

@@ -29,17 +29,11 @@ class Rejection:
 
 # Read twice, as after a crash before the acknowledgement, an entry is rejected and counted once.
 _REJECT = text("""
-    WITH kept AS (
-        INSERT INTO learning.rejected_event (stream, entry_id, tenant, event_id, field, reason, body, body_bytes, subject)
-        VALUES (:stream, :entry_id, :tenant, :event_id, :field, :reason, :body, :body_bytes, :subject)
-        ON CONFLICT (stream, entry_id) DO NOTHING
-        RETURNING 1
-    )
-    INSERT INTO learning.producer_seq AS p (producer, highest, received, refused)
-    SELECT cast(:producer AS uuid), cast(:seq AS bigint), 0, 1 FROM kept WHERE cast(:producer AS uuid) IS NOT NULL
-    ON CONFLICT (producer) DO UPDATE SET highest = greatest(p.highest, excluded.highest),
-        refused = p.refused + 1, last_seen = clock_timestamp()
+    SELECT learning.refuse(:stream, :entry_id, :tenant, :event_id, :field, :reason, :body, :body_bytes, :subject, :producer, :seq)
 """)
+
+# Refused by the event log itself, in emit's fallback or when a spool is drained.
+_COUNT_REFUSED = text("SELECT learning.count_refused(:event_id, :field, :reason, :producer, :seq)")
 
 
 def _storable(told: str) -> str:
@@ -66,3 +60,11 @@ def reject(session: Session, rejections: Sequence[Rejection]) -> None:
                 for rejection in in_order
             ],
         )
+
+
+def count_refused(
+    session: Session, event_id: UUID, field: str, reason: str, producer: UUID | None, seq: int | None
+) -> None:
+    """Note, as the app, that an event was refused before it came into a stream: its number is not missing. Without its body."""
+    values = {"event_id": event_id, "field": field, "reason": reason, "producer": producer, "seq": seq}
+    session.execute(_COUNT_REFUSED, values)

@@ -7,25 +7,28 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from learning_stores.reconcile import findings
+from learning_stores.reconcile import findings, last_findings
 from learning_stores.specs import DEFAULT_HASH
 
 # Why something waits is a matter of its mailbox: a pause, a debounce, or a worker that has not come yet.
-_BACKLOG = text("""
-    SELECT d.store,
+PENDING_REASON = """
            CASE WHEN m.id IS NULL THEN 'no mailbox'
                 WHEN m.lease_until > now() THEN 'in work'
                 WHEN m.not_before > now() THEN m.wait_reason
                 WHEN m.due_at > now() THEN 'debounce'
                 WHEN d.attempts > 0 THEN 'retry'
-                ELSE 'due' END AS reason,
+                ELSE 'due' END"""
+"""Of a delivery `d` with its mailbox `m`, as SQL."""
+
+_BACKLOG = text(f"""
+    SELECT d.store, {PENDING_REASON} AS reason,
            count(*) AS events, count(DISTINCT m.id) AS mailboxes, min(d.accepted_at) AS oldest,
            max(CASE WHEN m.not_before > now() THEN m.wait_note END) AS note
     FROM learning.delivery d
     LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope
     WHERE d.state = 'pending'
     GROUP BY 1, 2 ORDER BY 1, 2
-""")
+""")  # noqa: S608 - the part is a constant
 
 _UNPREPARED = text("""
     SELECT count(*) AS events, min(e.accepted_at) AS oldest,
@@ -99,6 +102,7 @@ def status(session: Session) -> dict[str, Any]:
         "stores": _stores(states),
         "settled": [row for row in states if row["state"] != "pending"],
         "findings": findings(session),
+        "reconciled": [asdict(each) for each in last_findings(session)],
         "leases": _rows(session, _LEASES),
         "shards": _rows(session, _SHARDS),
         "last_rejected": _rows(session, _REJECTED),
@@ -116,8 +120,13 @@ _EVENT = text("""
 
 _DELIVERIES = text("""
     SELECT d.store, d.state, d.reason, d.note, d.error, d.generation, d.attempts, d.settled_at, d.extraction_id,
-           x.model, x.prompt_name, x.prompt_version, x.started_at, x.committed_at, x.events, x.changes, x.dropped,
-           m.wait_reason, m.wait_note, m.not_before, m.due_at, m.owner
+           x.model, x.prompt_name, x.prompt_version, x.started_at, x.committed_at, x.events, x.changes, x.dropped, x.undone_at,
+           m.wait_reason, m.wait_note, m.not_before, m.due_at, m.owner,
+           (SELECT coalesce(json_agg(json_build_object(
+                'id', y.id, 'model', y.model, 'prompt_name', y.prompt_name, 'prompt_version', y.prompt_version,
+                'committed_at', y.committed_at, 'events', y.events, 'changes', y.changes, 'undone_at', y.undone_at)
+                ORDER BY y.committed_at), '[]')
+            FROM learning.extraction y WHERE y.tenant = d.tenant AND y.id = ANY (d.earlier_extractions)) AS earlier
     FROM learning.delivery d
     LEFT JOIN learning.extraction x ON x.tenant = d.tenant AND x.id = d.extraction_id
     LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND d.state = 'pending'
@@ -129,7 +138,7 @@ _CALLS = text("""
            seconds, called_at
     FROM learning.model_call
     WHERE tenant = :tenant AND extraction_id IN (
-        SELECT extraction_id FROM learning.delivery WHERE tenant = :tenant AND event_id = :id)
+        SELECT unnest(extraction_id || earlier_extractions) FROM learning.delivery WHERE tenant = :tenant AND event_id = :id)
     ORDER BY called_at
 """)
 

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import Mode, StoreSpec, WiderWrites
-from learning_stores.grounding import quote_holds, storable
+from learning_stores.grounding import fold, folded_quote_holds, storable
 from learning_stores.operations import MAX_CONTENT, Citation, LiveLearning, Operations, live_learnings
 from learning_stores.place import Place
 from learning_stores.prompts import Prompt
+from learning_stores.replay_known import without_replayed
 from learning_stores.window import Window, WindowMessage
-from learning_stores.withdrawal import said_again
 
 if TYPE_CHECKING:
     from learning_stores.tooling import ToolDefinition
@@ -31,12 +31,11 @@ Known = Mapping[str, LiveLearning]
 def known_to(
     session: Session, store: "LearningStore", reading: "Reading", window: Window, scope: str
 ) -> list[LiveLearning]:
-    """What a prompt shows as known: not what only the events say that are to be extracted again. `scope` is the mailbox's."""
+    """What a prompt shows as known; of a replay, what would be known without it. `scope` is the mailbox's."""
     known = store.known(session, reading, window)
     if not window.replayed:
         return known
-    again = said_again(session, reading.place.tenant, store.name, scope, [each.id for each in known])
-    return [each for each in known if each.id not in again]
+    return without_replayed(session, reading.place.tenant, store.name, scope, reading.place.scope, known)
 
 
 MAX_EXCERPT = 200
@@ -101,6 +100,7 @@ class Grounds:
 
     def __init__(self, window: Window) -> None:
         self._window = window
+        self._folded: dict[str, str] = {}  # by label: a patch may cite one message ten thousand times
         self.dropped: Counter[str] = Counter()
 
     def quoted(self, label: str, quote: str, *, role: str | None = None) -> tuple[Citation, ...] | None:
@@ -110,7 +110,7 @@ class Grounds:
             self.dropped["unknown message"] += 1
         elif role is not None and message.role != role:
             self.dropped[f"not the {role}'s message"] += 1
-        elif not quote_holds(quote, message.text):
+        elif not folded_quote_holds(quote, self._whole(message)):
             self.dropped["quote not in the message"] += 1
         else:
             return (self._citation(message, storable(quote).strip()),)
@@ -134,6 +134,11 @@ class Grounds:
         else:
             return stated
         return None
+
+    def _whole(self, message: WindowMessage) -> str:
+        if (folded := self._folded.get(message.label)) is None:
+            folded = self._folded[message.label] = fold(message.text)
+        return folded
 
     def _citation(self, message: WindowMessage, quote: str) -> Citation:
         return Citation(

@@ -7,14 +7,13 @@ from learning_schemas.errors import ConfigurationError
 from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA, MAX_OPERATIONS, Addition, ProfilePatch, profile_patch_model
 from learning_schemas.scope import ScopeKind
 from learning_schemas.spec import Mode, StoreSpec
-from learning_schemas.strict import from_strict
-from learning_stores.grounding import content_key, storable
+from learning_stores.grounding import content_key
 from learning_stores.operations import MAX_CONTENT, Operation, Operations, Put, Retire
 from learning_stores.profile_tools import profile_guidance, profile_tools
 from learning_stores.prompts import Prompt, load_prompt
 from learning_stores.store import Grounds, Known, LearningStore
 from learning_stores.tooling import ToolDefinition
-from learning_stores.user_values import check_usable, checked_value, told
+from learning_stores.user_values import check_usable, checked_value, plain_value, told
 from learning_stores.window import Window
 
 
@@ -68,11 +67,11 @@ class UserProfileStore(LearningStore):
             citations = grounds.quoted(field.message, field.quote, role="user")
             if citations is None:
                 continue
-            value = from_strict(storable(field.value), field_schema)
-            if len(told(value)) > MAX_CONTENT:
-                grounds.dropped["too long"] += 1
-                continue
             try:
+                value = plain_value(name, field.value, field_schema)
+                if len(told(value)) > MAX_CONTENT:
+                    grounds.dropped["too long"] += 1
+                    continue
                 value = checked_value(name, value, field_schema, spec.schema_import)
             except ConfigurationError:
                 raise  # a ValueError too, but about the schema: nothing of the patch is lost for it

@@ -8,6 +8,7 @@ from pydantic import PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
 
 from learning_schemas.errors import ConfigurationError
+from learning_schemas.limits import check_json
 from learning_schemas.patch import DEFAULT_PROFILE_SCHEMA
 from learning_schemas.pattern import UnusablePattern, check_pattern, matches
 from learning_schemas.profile import import_schema
@@ -21,6 +22,9 @@ from learning_stores.settings import ServiceSettings
 # fields, which any agent may set, need none of it.
 _KINDS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _TEXTS: tuple[dict[str, Any], ...] = ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]})
+
+
+_VALUE_DEPTH = 64
 
 
 def check_usable(spec: StoreSpec) -> None:
@@ -77,7 +81,16 @@ def checked_value(
 
 def typed_value(name: str, value: Any, schema: dict[str, Any], schema_import: str | None, *, own: bool = False) -> Any:
     """An answer to the strict form of a field's schema, as the schema itself takes it. Raises as `checked_value` does."""
-    return checked_value(name, from_strict(storable(value), schema), schema, schema_import, own=own)
+    return checked_value(name, plain_value(name, value, schema), schema, schema_import, own=own)
+
+
+def plain_value(name: str, value: Any, schema: dict[str, Any]) -> Any:
+    """An answer to the strict form in the form of the schema itself, not checked yet. Raises ValueError for one of neither form."""
+    try:
+        # Checked as JSON again: a map's name may be a number, and a number may be NaN, which Postgres takes in no JSON.
+        return check_json(from_strict(storable(value), schema), _VALUE_DEPTH)
+    except (LookupError, TypeError, AttributeError):  # a list of other things than name and value, where a map is meant
+        raise ValueError(f"{name}: form") from None
 
 
 def told(value: Any) -> str:

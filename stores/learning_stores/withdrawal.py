@@ -1,7 +1,8 @@
 """Withdrawing evidence: what an extraction said no longer counts, because it is undone, done again or forgotten.
 
 A learning that has other evidence stays. One that has none is retired; what it had taken the place of comes back as a new row,
-unless something newer has taken the place since: such a chain is told, and left.
+unless something newer has taken the place since: such a chain is told, and left. What words had taken back that no longer
+count comes back too, and what was live because two users supported it waits for a second one again.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
-from learning_stores.grounding import fold
-from learning_stores.operations import Citation
+from learning_stores.admission import CORROBORATING_USERS
+from learning_stores.replay_known import END_STANDS
 
 _NOW = text("SELECT clock_timestamp()")
 
@@ -34,64 +35,102 @@ _WITHDRAW_SOURCES = text("""
     RETURNING v.learning_id
 """)
 
-# By id, as every writer of learnings locks them; whoever copies evidence holds the row that it copies from.
-_HOLD = text("""
-    SELECT l.id FROM learning.learning l WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status <> 'retired'
-    ORDER BY l.id FOR UPDATE
+# By id, as every writer of learnings locks them. Retired ones too: evidence is copied from what comes back.
+_HOLD = text("SELECT id FROM learning.learning WHERE tenant = :tenant AND id = ANY (:ids) ORDER BY id FOR UPDATE")
+
+# Whoever copies evidence holds the row that it copies from. What was copied before that row was ours is a copy of something
+# withdrawn: a copy keeps its original's moment, by which it differs from the same words said again.
+_WITHDRAW_COPIES = text("""
+    UPDATE learning.evidence c SET withdrawn_at = clock_timestamp()
+    FROM learning.evidence v
+    WHERE v.tenant = :tenant AND v.learning_id = ANY (:ids) AND v.withdrawn_at IS NOT NULL AND c.tenant = v.tenant
+      AND c.extraction_id = v.extraction_id AND c.withdrawn_at IS NULL AND c.origin = v.origin AND c.added_at = v.added_at
+      AND c.event_id IS NOT DISTINCT FROM v.event_id AND c.message IS NOT DISTINCT FROM v.message
+    RETURNING c.learning_id
 """)
 
+_WITHOUT_EVIDENCE = """NOT EXISTS (
+        SELECT FROM learning.evidence v WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)"""
+
 # In a later statement than the one that locked them: evidence that came meanwhile is seen. What never was live stays so.
-_FALL = text("""
+_FALL = text(f"""
     UPDATE learning.learning l
     SET status = 'retired', awaits = NULL, retired_at = greatest(cast(:now AS timestamptz), l.live_from),
         live_from = CASE WHEN l.status = 'proposed' THEN greatest(cast(:now AS timestamptz), l.live_from) ELSE l.live_from END,
         retired_reason = :reason, retired_by = :by
-    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status <> 'retired'
-      AND NOT EXISTS (SELECT FROM learning.evidence v
-                      WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)
+    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status <> 'retired' AND {_WITHOUT_EVIDENCE}
+    RETURNING l.id
+""")  # noqa: S608 - both parts are constants
+
+# Live because so many users supported it (nobody approved it), and fewer do now.
+_UNSUPPORTED = text("""
+    UPDATE learning.learning l
+    SET status = 'retired', retired_at = greatest(cast(:now AS timestamptz), l.live_from), retired_reason = :reason,
+        retired_by = :by
+    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status = 'active' AND l.decided_at IS NOT NULL AND l.decided_by IS NULL
+      AND (SELECT count(DISTINCT v.subject) FILTER (WHERE v.subject LIKE 'user/%')
+                  + :users * count(*) FILTER (WHERE v.origin <> 'extraction')
+           FROM learning.evidence v
+           WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL) < :users
     RETURNING l.id
 """)
 
-# What fell, the rows that these had brought back, and those in their chains that lost their evidence too: what any of them had
-# replaced. Of several with one key the newest comes first.
-_REPLACED = text("""
-    WITH RECURSIVE fallen (id) AS (
-        SELECT unnest(cast(:fallen AS uuid[]))
+# What fell, the rows that these had brought back, and those in their chains that have no evidence left either: what any of
+# them had replaced, or kept from becoming live. And what was taken back by words that no longer count.
+_REPLACED = text(f"""
+    WITH RECURSIVE untold (id) AS (
+        SELECT l.id FROM learning.learning l
+        WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status = 'retired' AND l.replaced_by IS NULL
+          AND l.retired_reason IN ('retracted', 'retracted by a person') AND NOT EXISTS (
+              SELECT FROM learning.evidence v
+              WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.extraction_id = l.retired_by AND v.withdrawn_at IS NULL)
+    ), fallen (id) AS (
+        (SELECT unnest(cast(:fallen AS uuid[]))
+         UNION
+         SELECT l.id FROM untold u JOIN learning.learning l ON l.tenant = :tenant AND l.id = u.id WHERE {_WITHOUT_EVIDENCE})
         UNION
         SELECT before.id FROM fallen f CROSS JOIN LATERAL (
             SELECT l.restores AS id FROM learning.learning l
             WHERE l.tenant = :tenant AND l.id = f.id AND l.restores IS NOT NULL
             UNION ALL
             SELECT l.id FROM learning.learning l
-            WHERE l.tenant = :tenant AND l.replaced_by = f.id AND l.status = 'retired' AND NOT EXISTS (
-                SELECT FROM learning.evidence v
-                WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)) AS before
+            WHERE l.tenant = :tenant AND l.replaced_by = f.id AND l.status = 'retired' AND {_WITHOUT_EVIDENCE}) AS before
     )
-    SELECT id FROM (
-        SELECT l.id, l.valid_from FROM learning.learning l JOIN fallen f ON l.replaced_by = f.id
-        WHERE l.tenant = :tenant AND l.status = 'retired' AND l.retired_reason IN ('superseded', 'corrected')
-        UNION
-        SELECT l.id, l.valid_from FROM learning.learning l
-        WHERE l.tenant = :tenant AND l.retired_by = ANY (:sources) AND l.replaced_by IS NULL AND l.status = 'retired'
-          AND l.retired_reason = 'retracted') AS replaced
-    ORDER BY valid_from DESC, id DESC
-""")
+    SELECT l.id, l.valid_from FROM learning.learning l JOIN fallen f ON l.replaced_by = f.id
+    WHERE l.tenant = :tenant AND l.status = 'retired' AND l.retired_reason IN ('superseded', 'corrected', 'late')
+    UNION
+    SELECT l.id, l.valid_from FROM learning.learning l JOIN untold u ON l.id = u.id WHERE l.tenant = :tenant
+    ORDER BY 2 DESC, 1 DESC
+""")  # noqa: S608 - both parts are constants
 
-# One that was held, has evidence of its own, was not brought back before, and whose key nobody has taken since.
+# One that was held (or was not, for being late), has evidence of its own, was not brought back before, and whose key nobody has
+# taken since; never live at a moment at which another row of its key was.
 _RESTORE = text("""
     INSERT INTO learning.learning (tenant, id, store, kind, scope, user_id, session_id, namespace, agent_id, team_id, about, target,
-        content, content_key, data, language, status, confidence, valid_from, live_from, restores, origin, made_by)
+        content, content_key, data, language, status, awaits, confidence, valid_from, live_from, restores, origin, made_by,
+        decided_by, decided_at)
     SELECT l.tenant, cast(:id AS uuid), l.store, l.kind, l.scope, l.user_id, l.session_id, l.namespace, l.agent_id, l.team_id,
-           l.about, l.target, l.content, l.content_key, l.data, l.language, 'active', l.confidence, l.valid_from,
-           greatest(cast(:now AS timestamptz), l.retired_at), l.id, l.origin, l.made_by
+           l.about, l.target, l.content, l.content_key, l.data, l.language, :status, :awaits, l.confidence, l.valid_from,
+           (SELECT greatest(cast(:now AS timestamptz), max(o.retired_at)) FROM learning.learning o
+            WHERE o.tenant = l.tenant AND o.scope = l.scope AND o.content_key = l.content_key AND o.status = 'retired'
+              AND o.store = l.store AND o.kind = l.kind AND o.about IS NOT DISTINCT FROM l.about),
+           l.id, l.origin, l.made_by, CASE WHEN :status = 'active' THEN l.decided_by END,
+           CASE WHEN :status = 'active' THEN l.decided_at END
     FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.id = :of AND l.live_from < l.retired_at
+    WHERE l.tenant = :tenant AND l.id = :of AND (l.live_from < l.retired_at OR l.retired_reason = 'late')
       AND EXISTS (SELECT FROM learning.evidence v
                   WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)
       AND NOT EXISTS (SELECT FROM learning.learning o
                       WHERE o.tenant = l.tenant AND o.restores = l.id AND o.status <> 'retired')
     ON CONFLICT (tenant, store, kind, scope, about, content_key, status) WHERE status <> 'retired' DO NOTHING
     RETURNING id
+""")
+
+_PROPOSED = text("""
+    SELECT o.id FROM learning.learning l
+    JOIN learning.learning o ON o.tenant = l.tenant AND o.store = l.store AND o.kind = l.kind AND o.scope = l.scope
+     AND o.content_key = l.content_key AND o.about IS NOT DISTINCT FROM l.about AND o.status = 'proposed'
+    WHERE l.tenant = :tenant AND l.id = :of FOR UPDATE OF o
 """)
 
 _COPY = text("""
@@ -103,17 +142,20 @@ _COPY = text("""
     ON CONFLICT DO NOTHING
 """)
 
-# What these sources had stated and somebody else has replaced since: it was not live when its evidence went.
-_OVERTAKEN = text("""
+# What lost its evidence after something that still stands had taken its place; and what these sources had ended in favour of
+# something that stands without them.
+_LEFT = text(f"""
     SELECT l.id, l.replaced_by FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status = 'retired' AND l.replaced_by IS NOT NULL
-      AND NOT (l.replaced_by = ANY (:ids))
+    WHERE l.tenant = :tenant AND l.status = 'retired' AND l.replaced_by IS NOT NULL
+      AND ((l.id = ANY (:ids) AND {_WITHOUT_EVIDENCE})
+           OR (l.retired_by = ANY (:sources) AND l.retired_reason IN ('superseded', 'corrected')))
+      AND {END_STANDS}
     ORDER BY l.id
-""")
+""")  # noqa: S608 - both parts are constants
 
 
 class Chain(NamedTuple):
-    """A learning that lost its evidence after another had taken its place: nothing was brought back beneath that one."""
+    """A learning whose place another has that still stands: nothing was brought back beneath that one."""
 
     learning_id: UUID
     replaced_by: UUID
@@ -126,9 +168,9 @@ class Withdrawn:
     touched: tuple[UUID, ...]
     """Lost evidence."""
     retired: tuple[UUID, ...]
-    """Had no other."""
+    """Had no other, or too little to be live."""
     restored: tuple[UUID, ...]
-    """New rows, each of which `restores` what had been replaced or retracted."""
+    """New rows, each of which `restores` what had been replaced or retracted, or is a proposal again."""
     left: tuple[Chain, ...]
     """Were replaced by others before: left as they are."""
 
@@ -163,88 +205,64 @@ def settle_withdrawn(
     reason: str,
     sources: Collection[UUID] = (),
 ) -> Withdrawn:
-    """Retire the touched learnings that have no evidence left, and bring back what they had replaced.
+    """Retire the touched learnings that have no evidence left, and bring back what they had replaced or taken back.
 
-    `by` is the extraction or change that does it, and `reason` is kept on what it retires. What one of `sources` had retracted
-    comes back too.
+    `by` is the extraction or change that does it, and `reason` is kept on what it retires. With `sources`, what these had
+    ended in favour of something that stays is told as left, too. May be ended as a deadlock: run the transaction again.
     """
     if not touched and not sources:
         return Withdrawn(touched=(), retired=(), restored=(), left=())
-    ids = list(touched)
-    session.execute(_HOLD, {"tenant": tenant, "ids": ids}).all()
+    ids = _hold(session, tenant, touched)
     now = session.scalar(_NOW)
     values = {"tenant": tenant, "ids": ids, "now": now, "by": by, "reason": reason}
     fallen = sorted(session.scalars(_FALL, values))
-    restored = []
-    replaced = session.scalars(_REPLACED, {"tenant": tenant, "fallen": fallen, "sources": list(sources)}).all()
-    for of in replaced:
-        new = uuid7()
-        if session.scalar(_RESTORE, {"tenant": tenant, "id": new, "of": of, "now": now}) is not None:
-            session.execute(_COPY, {"tenant": tenant, "of": of, "onto": new})
-            restored.append(new)
-    left = session.execute(_OVERTAKEN, {"tenant": tenant, "ids": ids}).all()
+    unsupported = sorted(session.scalars(_UNSUPPORTED, {**values, "users": CORROBORATING_USERS}))
+    restored = [_propose_again(session, tenant, of, now) for of in unsupported]
+    fallen += unsupported
+    restored += bring_back(session, tenant, session.scalars(_REPLACED, {**values, "fallen": fallen}).all())
+    left = session.execute(_LEFT, {"tenant": tenant, "ids": ids, "sources": list(sources)}).all()
     return Withdrawn(
-        touched=tuple(touched),
+        touched=tuple(ids),
         retired=tuple(fallen),
         restored=tuple(restored),
         left=tuple(Chain(row.id, row.replaced_by) for row in left),
     )
 
 
-# What was said in these events and was live, until something that still stands took its place.
-_PASSED = text("""
-    SELECT v.event_id, v.message, v.quote, l.kind, l.valid_to, l.replaced_by
-    FROM learning.learning l
-    JOIN learning.evidence v ON v.tenant = l.tenant AND v.learning_id = l.id AND v.event_id = ANY (:events)
-    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.status = 'retired' AND l.retired_reason = 'superseded'
-      AND l.valid_to IS NOT NULL AND EXISTS (
-          SELECT FROM learning.evidence w
-          WHERE w.tenant = l.tenant AND w.learning_id = l.replaced_by AND w.withdrawn_at IS NULL)
-""")
+def bring_back(session: Session, tenant: str, ids: Sequence[UUID]) -> tuple[UUID, ...]:
+    """New rows for retired learnings, as far as they have evidence and nobody has their keys; of one key the first counts."""
+    session.execute(_HOLD, {"tenant": tenant, "ids": sorted(ids)}).all()
+    now = session.scalar(_NOW)
+    new = [_restore(session, tenant, of, now, "active", None) for of in ids]
+    return tuple(each for each in new if each is not None)
 
 
-class Passed(NamedTuple):
-    """A statement of an event that is extracted again, which something later has replaced: its like is history beneath that."""
-
-    event_id: UUID
-    message: int | None
-    quote: str
-    kind: str
-    valid_to: datetime
-    replaced_by: UUID
-
-    def was(self, kind: str, citations: Sequence[Citation]) -> bool:
-        """Whether a statement of this kind on these words is the same one, said anew."""
-        own = fold(self.quote)
-        return kind == self.kind and any(
-            (each.event_id, each.message) == (self.event_id, self.message)
-            and (fold(each.quote or "") in own or own in fold(each.quote or ""))
-            for each in citations
-        )
+def _hold(session: Session, tenant: str, touched: Collection[UUID]) -> list[UUID]:
+    """Lock the touched learnings, and whatever got a copy of their evidence before they were locked."""
+    held: set[UUID] = set()
+    new = set(touched)
+    while new:
+        session.execute(_HOLD, {"tenant": tenant, "ids": sorted(new)}).all()
+        held |= new
+        new = set(session.scalars(_WITHDRAW_COPIES, {"tenant": tenant, "ids": sorted(new)})) - held
+    return sorted(held)
 
 
-def passed(session: Session, tenant: str, events: Collection[UUID], touched: Collection[UUID]) -> list[Passed]:
-    """What these events had stated that is history by now, of the learnings that they gave evidence to."""
-    rows = session.execute(_PASSED, {"tenant": tenant, "events": list(events), "ids": list(touched)})
-    return [Passed(**{**row._mapping, "quote": row.quote or ""}) for row in rows]
+def _restore(
+    session: Session, tenant: str, of: UUID, now: datetime | None, status: str, awaits: str | None
+) -> UUID | None:
+    new = uuid7()
+    values = {"tenant": tenant, "id": new, "of": of, "now": now, "status": status, "awaits": awaits}
+    if session.scalar(_RESTORE, values) is None:
+        return None
+    session.execute(_COPY, {"tenant": tenant, "of": of, "onto": new})
+    return new
 
 
-# Of these, the learnings that stand on nothing but what deliveries of one mailbox said that are to be extracted again.
-_ALONE = text("""
-    SELECT l.id FROM unnest(cast(:ids AS uuid[])) AS l (id)
-    WHERE EXISTS (
-        SELECT FROM learning.evidence v WHERE v.tenant = :tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)
-      AND NOT EXISTS (
-        SELECT FROM learning.evidence v
-        WHERE v.tenant = :tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL AND NOT (
-            v.origin = 'extraction' AND EXISTS (
-                SELECT FROM learning.delivery d
-                WHERE d.tenant = v.tenant AND d.event_id = v.event_id AND d.store = :store AND d.scope = :scope
-                  AND d.state = 'pending' AND d.replayed_at > v.added_at)))
-""")
-
-
-def said_again(session: Session, tenant: str, store: str, scope: str, ids: Collection[UUID]) -> set[UUID]:
-    """Those of these learnings that a replay is about to withdraw: a prompt does not show them as known."""
-    values = {"tenant": tenant, "store": store, "scope": scope, "ids": list(ids)}
-    return set(session.scalars(_ALONE, values)) if ids else set()
+def _propose_again(session: Session, tenant: str, of: UUID, now: datetime | None) -> UUID:
+    """The proposal that has what is left of its evidence: a new one, or the one of its key that is there."""
+    new = _restore(session, tenant, of, now, "proposed", "corroboration")
+    if new is None:
+        new = session.scalars(_PROPOSED, {"tenant": tenant, "of": of}).one()
+        session.execute(_COPY, {"tenant": tenant, "of": of, "onto": new})
+    return new

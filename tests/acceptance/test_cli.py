@@ -158,8 +158,8 @@ def test_given_no_dispatcher_when_events_wait_then_status_counts_them_in_their_s
 
     status = json.loads(_run(place, "status", "--json").stdout)
 
-    assert sum(row["entries"] for row in status["redis"]["streams"]) == 1
-    assert sum(row["not_read"] for row in status["redis"]["streams"]) == 1
+    assert sum(row["entries"] for row in status["redis"]["streams"]) == 2  # the event, and the producer's last number
+    assert sum(row["not_read"] for row in status["redis"]["streams"]) == 2
 
 
 def test_given_a_mailbox_without_a_worker_when_status_is_asked_then_its_reason_and_age_are_shown(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import kombu.transport.redis
 import psycopg
 import structlog
 from celery import Celery
@@ -37,6 +38,22 @@ from learning_workers.models import load_catalogue
 from learning_workers.queues import CURATOR, EMBED, task_name
 
 logger = structlog.get_logger("learning.curator")
+
+
+class _Hints(kombu.transport.redis.QoS):  # type: ignore[misc]  # kombu has no types
+    """Messages are hints, sent again where they are lost: one whose connection is gone is neither acknowledged nor given back.
+
+    kombu tries both on a channel without a connection, and the AttributeError that comes of it ends the worker.
+    """
+
+    restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        if self.channel.connection is not None:
+            super().ack(delivery_tag)
+
+
+kombu.transport.redis.Channel.QoS = _Hints
 
 app = Celery("learning", set_as_current=True)
 app.config_from_object("learning_workers.celery_config")
@@ -165,7 +182,9 @@ def reconcile() -> dict[str, int]:
     """Does every accepted event have its deliveries, and every pending delivery a mailbox? Mend and count what has not."""
     settings = ServiceSettings.load()
     with Database(settings.dispatcher_database(), pool_size=1, field="dispatcher_database_url") as database:
-        counts = database.run(None, reconcile_ledger)
-    tell = logger.warning if any(counts.values()) else logger.info
-    tell("reconciled", **counts)
-    return counts
+        done = database.run(None, reconcile_ledger)
+    # A finding that stays is in `status` and the metrics; the log tells it once.
+    news = done.counts["mailboxes_reopened"] or (done.changed and any(done.counts.values()))
+    tell = logger.warning if news else logger.info
+    tell("reconciled", **done.counts)
+    return done.counts

@@ -10,7 +10,8 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from uuid import UUID
 
 import psycopg
 import redis
@@ -25,7 +26,8 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
-from learning_stores.event_log import PREPARED_AT_ONCE, Interference, prepare, set_first_aside, take_up_again
+from learning_stores.event_log import PREPARED_AT_ONCE, Interference, Waiting, prepare, set_first_aside, take_up_again
+from learning_stores.event_log import waiting as waiting_events
 from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
@@ -39,7 +41,7 @@ from learning_workers.pump import Pump
 logger = structlog.get_logger("learning.dispatcher")
 
 LEASE_EVERY = LEASE_SECONDS / 3
-PREPARE_EVERY = 1.0
+WAITING_AT_ONCE = 200
 PUMP_EVERY = 0.05
 MAX_PAUSE = 5.0
 FRESH_SECONDS = 20
@@ -91,9 +93,10 @@ class Dispatcher:
         self._held: dict[int, int] = {}
         self._given_up: dict[int, int] = {}  # leases to give back, where they are still ours
         self._inherited: set[int] = set()  # held, with what is pending there still to be taken over
+        self._waited: set[UUID] = set()  # of events in the log without deliveries, those seen before the next read
         self._unfinished: list[Entry] = []  # read, and not written yet
         self._prepare_limit = PREPARED_AT_ONCE
-        self._leased_at = self._prepared_at = -PREPARE_EVERY - LEASE_EVERY
+        self._leased_at = -LEASE_EVERY
 
     def stop(self) -> None:
         """Finish what is being written, give the shards back, and return from `run`."""
@@ -149,32 +152,37 @@ class Dispatcher:
             shard = min(self._inherited)
             self._unfinished += self._intake.take_over(shard)
             self._inherited.discard(shard)
+        at_end: Collection[int] = ()
         if not self._unfinished:
-            self._unfinished = self._intake.read(list(self._held))
-        # What came by the fallback was emitted before what the stream has now: it goes first.
-        if self._unfinished or time.monotonic() - self._prepared_at >= PREPARE_EVERY:
-            self._prepare_waiting()
-        for batch in batches(self._unfinished):
-            if time.monotonic() - self._leased_at >= LEASE_EVERY:
-                self._lease_shards()
-            if self._intake.take_in(batch, self._held):
-                self._new_mail.set()
-        self._unfinished = []
+            self._unfinished = self._intake.read(list(self._held), 1 if self._waited else BLOCK_MILLISECONDS)
+            at_end = self._intake.at_end
+        waiting = self._database.run(None, waiting_events, list(self._held), WAITING_AT_ONCE)
+        later: list[Entry] = []
+        for shard, entries, ready in steps(self._unfinished, waiting, at_end, self._waited, later):
+            for batch in batches(entries):
+                if time.monotonic() - self._leased_at >= LEASE_EVERY:
+                    self._lease_shards()
+                if self._intake.take_in(batch, self._held):
+                    self._new_mail.set()
+            if ready:
+                self._prepare_waiting(shard, ready)
+        self._unfinished = later
+        self._waited = {each.id for several in waiting.values() for each in several}
 
-    def _prepare_waiting(self) -> None:
-        """Make the deliveries of events that are in the log without; one that Postgres refuses is set aside."""
-        self._prepared_at = time.monotonic()
+    def _prepare_waiting(self, shard: int, ready: Sequence[UUID]) -> None:
+        """Make the deliveries of a shard's events that are in the log without; one that Postgres refuses is set aside."""
         looked_at = limit = self._prepare_limit
+        held = {shard: self._held[shard]}
         while looked_at == limit:
             limit = self._prepare_limit
             try:
-                looked_at = self._database.run(None, _prepare, self._specs, self._held, limit)
+                looked_at = self._database.run(None, _prepare, self._specs, held, limit, ready)
             except DBAPIError as error:
                 if not isinstance(error.orig, REFUSED):
                     raise
                 cause = type(error.orig).__name__
                 if limit == 1:
-                    self._database.run(None, set_first_aside, list(self._held), f"the database refuses it ({cause})")
+                    self._database.run(None, set_first_aside, [shard], f"the database refuses it ({cause})", ready)
                 self._prepare_limit = looked_at = 1
                 continue
             self._prepare_limit = min(self._prepare_limit * 2, PREPARED_AT_ONCE)
@@ -220,10 +228,45 @@ def _beat(session: Session, owner: str, loop: str) -> None:
     session.execute(_BEAT, {"owner": owner, "host": socket.gethostname(), "loop": loop})
 
 
-def _prepare(session: Session, specs: SpecCache, held: Mapping[int, int], limit: int) -> int:
+def _prepare(session: Session, specs: SpecCache, held: Mapping[int, int], limit: int, only: Sequence[UUID]) -> int:
     if not holds_shards(session, held):
         raise ShardLost(str(sorted(held)))
-    return prepare(session, specs, list(held), limit)
+    return prepare(session, specs, list(held), limit, only)
+
+
+def steps(
+    entries: Sequence[Entry],
+    waiting: Mapping[int, Sequence[Waiting]],
+    at_end: Collection[int],
+    waited: Collection[UUID],
+    later: list[Entry],
+) -> Iterator[tuple[int, list[Entry], list[UUID]]]:
+    """The order of work: a shard's entries to take in, and then which of its waiting events come.
+
+    A waiting event comes before the first entry of its subject that is younger. Where there is none, it comes once its
+    stream was read to its end after it was seen: else one that was emitted before it may still be in there. `later` gets the
+    entries that are younger than a shard's first `WAITING_AT_ONCE` waiting events.
+    """
+    if not waiting:
+        yield 0, list(entries), []
+        return
+    for shard in sorted({entry.shard for entry in entries} | set(waiting)):
+        left = list(waiting.get(shard, ()))
+        last = left[-1].id if len(left) == WAITING_AT_ONCE else None
+        taken: list[Entry] = []
+        mine = [entry for entry in entries if entry.shard == shard]
+        cut = False
+        for place, entry in enumerate(mine):
+            if left and entry.about is not None:
+                event_id, whose = entry.about
+                if cut := last is not None and event_id > last:
+                    later += mine[place:]
+                    break
+                if before := [each for each in left if each.whose == whose and each.id < event_id]:
+                    yield shard, taken, [each.id for each in before]
+                    taken, left = [], [each for each in left if each not in before]
+            taken.append(entry)
+        yield shard, taken, [each.id for each in left if each.id in waited] if shard in at_end and not cut else []
 
 
 def _goodbye(session: Session, owner: str) -> None:

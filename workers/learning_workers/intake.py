@@ -4,9 +4,11 @@ An entry is acknowledged and deleted only after the transaction that wrote it. A
 over what is pending there; what it reads twice is a duplicate by the event's key.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Self
 from uuid import UUID
 
@@ -26,7 +28,7 @@ from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_EVENT_BYTES, MAX
 from learning_schemas.scope import KNOWN_SPECS, shard_of, stream_name, subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
-from learning_stores.event_log import EventKey, Incoming, Interference, accept
+from learning_stores.event_log import REFUSALS, EventKey, Incoming, Interference, accept
 from learning_stores.producers import report_last
 from learning_stores.rejected import Rejection, reject
 from learning_stores.settings import ServiceSettings
@@ -53,13 +55,25 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A stream entry."""
 
     shard: int
     id: bytes
     fields: Mapping[bytes, bytes]
+
+    @cached_property
+    def about(self) -> tuple[UUID, tuple[str, str]] | None:
+        """Its event's id, and whose it is (tenant, subject); None where that cannot be read."""
+        try:
+            event = from_json(self.fields[b"event"])
+            return UUID(event["id"]), (
+                event.get("tenant", "default"),
+                subject_of(event.get("user_id"), event.get("session_id")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     @property
     def size(self) -> int:
@@ -82,6 +96,7 @@ class Intake:
         self._specs = specs
         self._settings = settings
         self._owner = owner
+        self.at_end: frozenset[int] = frozenset()  # shards of which the last read left nothing
         self._reach = 32  # entries of each stream that the next read asks for, since Redis counts entries and not bytes
 
     def take_over(self, shard: int) -> list[Entry]:
@@ -110,6 +125,7 @@ class Intake:
                 raise
             for stream in streams:  # Redis was emptied
                 self._make_group(stream)
+            self.at_end = frozenset()
             return []
         numbers = {stream_name(shard).encode(): shard for shard in shards}
         found = [
@@ -117,6 +133,8 @@ class Intake:
             for stream, entries in _pairs(answer)
             for entry_id, fields in entries
         ]
+        counts = Counter(entry.shard for entry in found)
+        self.at_end = frozenset(shard for shard in shards if counts[shard] < self._reach)
         if found:
             each = max(1, sum(entry.size for entry in found) // len(found))
             self._reach = max(1, min(self._reach * 2, BATCH, BATCH_BYTES // each))
@@ -202,7 +220,7 @@ class Intake:
                 verdicts.update(accept(session, batch, carried, self._specs, self._settings.shards))
             for entry, each in incoming:
                 verdict = verdicts[each.key]
-                if (told := _REFUSALS.get(verdict)) is not None:
+                if (told := REFUSALS.get(verdict)) is not None:
                     refused = _rejection(entry, each.event, told.partition(":")[0], told)
                     # What was said by somebody who is to be forgotten is kept nowhere.
                     rejected.append(replace(refused, body=b"", subject=None) if verdict in WITHOUT_BODY else refused)
@@ -238,11 +256,6 @@ class Intake:
 # What Postgres says of an entry, and not of itself; a key too long for an index is among it.
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
-_REFUSALS = {
-    "id_reused": "id: was used before for another event. Mint a new UUIDv7 for each event",
-    "closed": "user_id: this user was forgotten and is closed. `learning-machine forget --reopen` lets them in again",
-    "forgotten": "user_id: was forgotten after this event was made, or within ten minutes before it",
-}
 WITHOUT_BODY = frozenset({"closed", "forgotten"})
 
 

@@ -7,21 +7,25 @@ own imports are made when it runs, so that `--help` costs nothing.
 
 import typer
 
+from learning_ops.cli.dead import register as register_dead
 from learning_ops.cli.demo import register as register_demo
 from learning_ops.cli.dispatcher import register as register_dispatcher
 from learning_ops.cli.emit import register as register_emit
 from learning_ops.cli.entities import register as register_entities
 from learning_ops.cli.failure import run_app
+from learning_ops.cli.forget import register as register_forget
 from learning_ops.cli.learnings import register as register_learnings
 from learning_ops.cli.migrate import register as register_migrate
 from learning_ops.cli.proposals import register as register_proposals
 from learning_ops.cli.recall import register as register_recall
 from learning_ops.cli.reembed import register as register_reembed
+from learning_ops.cli.replay import register as register_replay
 from learning_ops.cli.schema import register as register_schema
 from learning_ops.cli.skip import register as register_skip
 from learning_ops.cli.spool import register as register_spool
 from learning_ops.cli.status import register as register_status
 from learning_ops.cli.trace import register as register_trace
+from learning_ops.cli.undo import register as register_undo
 from learning_ops.cli.up import register as register_up
 
 __all__ = ["app", "run"]
@@ -49,6 +53,10 @@ for _register in (
     register_status,
     register_trace,
     register_skip,
+    register_forget,
+    register_dead,
+    register_replay,
+    register_undo,
     register_spool,
     register_reembed,
     register_schema,

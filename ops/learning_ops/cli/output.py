@@ -1,9 +1,13 @@
 """What commands print: JSON for machines on stdout, tables for people, and times that people read at a glance."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 import typer
+
+# What JSON lets stand as it is, and a terminal obeys or does not show: controls of C1, turned directions, separators, tags.
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
@@ -22,7 +26,13 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
             return [numbers(item) for item in inner]
         return inner
 
-    typer.echo(json.dumps(to_jsonable_python(numbers(value)), indent=indent, ensure_ascii=False))
+    printed = json.dumps(to_jsonable_python(numbers(value)), indent=indent, ensure_ascii=False)
+    typer.echo(_UNSEEN.sub(_escaped, printed))
+
+
+def _escaped(unseen: re.Match[str]) -> str:
+    units = unseen[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def age(since: datetime | None, now: datetime) -> str:

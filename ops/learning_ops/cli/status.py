@@ -15,10 +15,18 @@ _EVERY = 2.0
 def status(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every 2 s until Ctrl-C.")] = False,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Add up every event and every delivery instead.")] = False,
+    tenant: Annotated[
+        str | None, typer.Option(help="With --ledger: this tenant's alone, without producers' numbers.")
+    ] = None,
 ) -> None:
     """Show every store's deliveries and its backlog with reason and age, what does not add up, leases, streams and queues.
 
     Needs LEARNING_DISPATCHER_DATABASE_URL and LEARNING_REDIS_URL. Exit 1 where one of the two servers does not answer.
+
+    With --ledger, from Postgres alone: numbered by producers = accepted + refused + missing, by producer; deliveries =
+    settled + pending + dead + removed, by reason. It reads the whole log. Exit 1 where something does not add up, with the
+    ids of what does not.
     """
     from learning_ops.cli.failure import Failed
     from learning_ops.cli.output import print_json
@@ -28,6 +36,9 @@ def status(
     settings = ServiceSettings.load()
     url = settings.dispatcher_database()
     with Database(url, pool_size=1, field="dispatcher_database_url") as database:
+        if ledger or tenant is not None:
+            _add_up(database, url, tenant, as_json=as_json, whole=ledger and not watch)
+            return
         if watch:
             _watch(database, settings, as_json=as_json)
             return
@@ -41,6 +52,26 @@ def status(
         console(whole=True).print(shown(found))
     if problem := found["redis"].get("error"):
         raise Failed(problem)
+
+
+def _add_up(database: Any, url: str, tenant: str | None, *, as_json: bool, whole: bool) -> None:
+    from learning_ops.cli.failure import Failed, WrongUsage, reaching_postgres
+    from learning_ops.cli.output import print_json
+    from learning_stores.ledger import ledger
+
+    if not whole:
+        raise WrongUsage("--tenant is for --ledger, which does not go with --watch")
+    with reaching_postgres(url, "LEARNING_DISPATCHER_DATABASE_URL"), database.snapshot() as session:
+        found = ledger(session, tenant)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        from learning_ops.cli.ledger_report import shown
+        from learning_ops.cli.table import console
+
+        console(whole=True).print(shown(found))
+    if not found.adds_up:
+        raise Failed(f"the ledger does not add up: {', '.join(each.name for each in found.findings)}")
 
 
 def _watch(database: Any, settings: Any, *, as_json: bool) -> None:
@@ -129,4 +160,6 @@ def _queues(settings: Any, stores: Iterable[str]) -> list[dict[str, Any]]:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=prose(status), epilog=examples("status", "status --watch", "status --json"))(status)
+    app.command(help=prose(status), epilog=examples("status", "status --watch", "status --json", "status --ledger"))(
+        status
+    )

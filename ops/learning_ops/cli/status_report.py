@@ -1,5 +1,6 @@
 """What `learning-machine status` shows to people."""
 
+from datetime import datetime
 from typing import Any
 
 from rich.columns import Columns
@@ -10,7 +11,7 @@ from learning_ops.cli.offline_note import OFFLINE_NOTE
 from learning_ops.cli.output import age, moment
 from learning_ops.cli.table import PlainTable, plain
 from learning_ops.cli.unprepared import why_no_deliveries
-from learning_stores.reconcile import FINDINGS
+from learning_stores.reconcile import FINDINGS, UNDELIVERED
 
 
 def shown(found: dict[str, Any]) -> RenderableType:
@@ -49,12 +50,21 @@ def _alarm(count: int) -> str:
 
 
 def _findings(found: dict[str, Any]) -> list[Text]:
-    """A line for each count that is not zero: what does not add up."""
+    """A line for each count that is not zero: what does not add up now, and what the reconciler last found besides."""
+    since = {row["name"]: row["since"] for row in found["reconciled"]}
+    slow = {row["name"]: row["count"] for row in found["reconciled"] if row["name"] in UNDELIVERED}
     return [
-        plain(f"{count:,} {name.replace('_', ' ')}: {FINDINGS[name]}", "yellow")
-        for name, count in found["findings"].items()
+        plain(f"{count:,} {name.replace('_', ' ')}{_since(since.get(name), found['at'])}: {_MEANS[name]}", "yellow")
+        for name, count in {**found["findings"], **slow}.items()
         if count
     ]
+
+
+_MEANS = {**FINDINGS, **UNDELIVERED}
+
+
+def _since(when: datetime | None, now: datetime) -> str:
+    return "" if when is None else f" for {age(when, now)}"
 
 
 def _stores(found: dict[str, Any]) -> RenderableType:

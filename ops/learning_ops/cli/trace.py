@@ -164,8 +164,11 @@ def _notes(delivery: dict[str, Any]) -> list[str]:
     from learning_ops.cli.output import moment
 
     notes = [str(delivery[name]) for name in ("note", "error") if delivery[name]]
+    for earlier in delivery["earlier"]:
+        by = f"{earlier['model']}, {earlier['prompt_name']} {earlier['prompt_version']}"
+        notes.append(f"replayed: extraction {earlier['id']} before, by {by}{_undone(earlier)}")
     if delivery["extraction_id"] is not None:
-        notes.append(f"extraction {delivery['extraction_id']}")
+        notes.append(f"extraction {delivery['extraction_id']}{_undone(delivery)}")
     if delivery["state"] == "pending":
         if delivery["wait_reason"]:
             notes.append(
@@ -178,6 +181,10 @@ def _notes(delivery: dict[str, Any]) -> list[str]:
     if delivery["generation"] > 1 or delivery["attempts"] > 1:
         notes.append(f"generation {delivery['generation']}, attempt {delivery['attempts']}")
     return notes
+
+
+def _undone(extraction: dict[str, Any]) -> str:
+    return ", undone since" if extraction["undone_at"] is not None else ""
 
 
 def _calls(found: "Trace") -> "RenderableType":

@@ -121,14 +121,20 @@ def test_given_no_postgres_then_settle_waits_for_it_and_names_it_in_the_end(
         assert "refused" in over.value.cause
 
 
-def test_given_another_tenants_receipt_then_settle_looks_where_the_event_is(place: Place, processes: Processes) -> None:
+def test_given_another_tenants_receipt_then_settle_refuses_it_and_that_tenants_machine_finds_it(
+    place: Place, processes: Processes
+) -> None:
     processes.dispatcher()
     with place.machine() as machine:
-        receipt: Receipt = machine.for_tenant("acme").emit(turn("hi"), user_id="alice", session_id="s1")
+        acme = machine.for_tenant("acme")
+        receipt: Receipt = acme.emit(turn("hi"), user_id="alice", session_id="s1")
+        for ask in (lambda: machine.settle(receipt, timeout=0), lambda: machine.recall(user_id="alice", wait_for=receipt)):
+            with pytest.raises(InvalidArgument, match="another tenant's"):
+                ask()
 
         def found() -> bool:
             with pytest.raises(SettleTimeout) as over:
-                machine.settle(receipt, timeout=0)
+                acme.settle(receipt, timeout=0)
             return set(over.value.states) == {"user_profile", "session_context"}
 
         assert eventually(found, "the deliveries of the tenant acme are found")

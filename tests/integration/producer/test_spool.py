@@ -471,15 +471,32 @@ def test_given_a_close_then_the_last_number_is_in_the_stream_once(
     machine.close()
 
 
-def test_given_a_close_while_redis_is_away_then_it_is_said_and_nothing_else(
-    fragile: Make, own_redis: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("way", ["close", "aclose"])
+def test_given_a_close_while_redis_is_away_then_postgres_takes_the_last_number(
+    fragile: Make, own_redis: Any, everything_db: Database, way: str
 ) -> None:
     machine = fragile()
-    _emit(machine, "hello")
+    receipt = _emit(machine, "hello")
     own_redis.stop()
+    machine.close() if way == "close" else asyncio.run(machine.aclose())
+
+    reported = rows(everything_db, "SELECT producer, last_reported FROM learning.producer_seq")
+    assert reported == [{"producer": receipt.producer, "last_reported": 1}]
     machine.close()
 
+
+@pytest.mark.parametrize("way", ["close", "aclose"])
+def test_given_a_close_while_every_server_is_away_then_it_is_said_and_nothing_else(
+    fragile: Make, own_redis: Any, place: Place, proxy: TcpProxy, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    machine = fragile(database_url=through(proxy, place))
+    _emit(machine, "hello")
+    own_redis.stop()
+    proxy.cut()
+    machine.close() if way == "close" else asyncio.run(machine.aclose())
+
     assert "could not report its last number, 1" in caplog.text
+    machine.close()
 
 
 def test_given_a_file_that_is_gone_from_under_the_process_then_it_is_told_and_emitting_goes_on(

@@ -24,7 +24,7 @@ def test_given_a_system_that_adds_up_when_reconciled_then_nothing_is_found(
     work(app_db, claim(app_db, mailbox_id(everything_db, tenant="acme"), "acme"))
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE learning.producer_seq SET last_seen = now() - interval '2 minutes'")
-    assert dispatcher_db.run(None, reconcile) == NOTHING
+    assert dispatcher_db.run(None, reconcile).counts == NOTHING
 
 
 def test_given_pending_mail_without_a_mailbox_when_reconciled_then_the_mailbox_is_there_again_and_due(
@@ -37,10 +37,10 @@ def test_given_pending_mail_without_a_mailbox_when_reconciled_then_the_mailbox_i
         connection.exec_driver_sql("DELETE FROM learning.mailbox")
     assert dispatcher_db.run(None, findings)["deliveries_without_mailbox"] == 4
     assert rows(everything_db, kept) == []
-    assert dispatcher_db.run(None, reconcile) == {**NOTHING, "mailboxes_reopened": 3}
+    assert dispatcher_db.run(None, reconcile).counts == {**NOTHING, "mailboxes_reopened": 3}
     assert rows(everything_db, kept) == before
     work(app_db, claim(app_db, mailbox_id(everything_db)))
-    assert dispatcher_db.run(None, reconcile) == NOTHING
+    assert dispatcher_db.run(None, reconcile).counts == NOTHING
 
 
 def test_given_an_event_that_lacks_one_of_its_deliveries_when_reconciled_then_it_is_counted(
@@ -50,7 +50,7 @@ def test_given_an_event_that_lacks_one_of_its_deliveries_when_reconciled_then_it
     take_in(dispatcher_db, event(tenant="acme"), spec=BOTH_AT_ONCE)
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM learning.delivery WHERE store = 'session_context'")
-    assert dispatcher_db.run(None, reconcile)["events_without_delivery"] == 2
+    assert dispatcher_db.run(None, reconcile).counts["events_without_delivery"] == 2
 
 
 def test_given_a_number_that_never_arrived_when_a_minute_has_passed_then_it_is_missed(
@@ -58,10 +58,10 @@ def test_given_a_number_that_never_arrived_when_a_minute_has_passed_then_it_is_m
 ) -> None:
     producer = uuid7()
     take_in(dispatcher_db, event(producer=producer, seq=1), event(producer=producer, seq=4, session_id="s2"))
-    assert dispatcher_db.run(None, reconcile)["numbers_missing"] == 0
+    assert dispatcher_db.run(None, reconcile).counts["numbers_missing"] == 0
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE learning.producer_seq SET last_seen = now() - interval '2 minutes'")
-    assert dispatcher_db.run(None, reconcile)["numbers_missing"] == 2
+    assert dispatcher_db.run(None, reconcile).counts["numbers_missing"] == 2
 
 
 def test_given_an_event_whose_spec_never_came_when_a_minute_has_passed_then_it_is_counted(
@@ -70,7 +70,7 @@ def test_given_an_event_whose_spec_never_came_when_a_minute_has_passed_then_it_i
     take_in(dispatcher_db, event(spec="0" * 64))
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE learning.conversation_event SET accepted_at = now() - interval '2 minutes'")
-    assert dispatcher_db.run(None, reconcile)["events_unprepared"] == 1
+    assert dispatcher_db.run(None, reconcile).counts["events_unprepared"] == 1
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE learning.conversation_event SET set_aside = 'its history is too long'")
     found = dispatcher_db.run(None, findings)

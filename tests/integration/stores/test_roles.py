@@ -19,7 +19,7 @@ TENANT_TABLES = {
     "embedding_model", "embedding_due", "embedding_refused", "scope_statistics", "recall_count",
     "forgetting", "forgotten_session", "removed_count",
 }  # fmt: skip
-DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event"}
+DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event", "ledger_finding"}
 
 # Each role's rights, as design.md says them: Select, Insert, Update, Delete.
 RIGHTS: dict[str, dict[str, str]] = {
@@ -44,6 +44,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "forgetting": "SIU",
         "forgotten_session": "SIU",
         "removed_count": "SIU",
+        "session_message": "S",  # which events a session had
     },
     DISPATCHER: {
         "machine_spec": "SIUD",
@@ -58,6 +59,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "dispatcher": "SIUD",
         "producer_seq": "SIUD",
         "rejected_event": "SIUD",
+        "ledger_finding": "SIUD",
         "embedding_model": "S",
         "embedding_due": "S",
         "embedding_refused": "S",
@@ -66,7 +68,8 @@ RIGHTS: dict[str, dict[str, str]] = {
         "removed_count": "SIU",
     },
     SEARCH: {
-        "rejected_event": "SU",  # to forget what a subject said
+        "rejected_event": "SIU",  # to forget what a subject said
+        "producer_seq": "SIU",
         "embedding_model": "S",
         "entity": "S",
         "learning": "S",
@@ -171,11 +174,15 @@ def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_ow
         "WHERE n.nspname = 'learning' AND pg_get_userbyid(proowner) = 'learning_search' ORDER BY 1",
     )
     assert [row["proname"] for row in searching] == [
+        "count_received",
+        "count_refused",
         "forget_rejected",
         "live_rows",
         "name_subject",
         "place_evidence",
         "rank",
+        "refuse_forgotten",
+        "report_last",
         "search",
         "text_arm",
         "vector_arm",
@@ -305,9 +312,12 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
     by_app = {"prosecdef": False, "callers": ["learning_app"]}
     inside = {"prosecdef": False, "callers": ["learning_search"]}  # called by rank, which is that role
     assert found == [
+        {"proname": "count_received", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
+        {"proname": "count_refused", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "date_words", **by_app},  # of a generated column: computed as who writes
         {"proname": "embedding_due_added", "prosecdef": False, "callers": []},  # of triggers, which anybody sets off
         {"proname": "embedding_due_changed", "prosecdef": False, "callers": []},
+        {"proname": "forget_caller", "prosecdef": False, "callers": []},
         {"proname": "forget_rejected", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "live_rows", **inside},
         {"proname": "name_subject", "prosecdef": True, "callers": ["learning_search"]},
@@ -316,6 +326,9 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         {"proname": "recall", **by_app},
         {"proname": "recall", **by_app},  # of revisions 0001 and 0002, for agents that were not upgraded yet
         {"proname": "recall", **by_app},
+        {"proname": "refuse", "prosecdef": False, "callers": ["learning_dispatcher", "learning_search"]},
+        {"proname": "refuse_forgotten", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
+        {"proname": "report_last", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "search", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "text_arm", **inside},
         {"proname": "vector_arm", **inside},

@@ -109,7 +109,7 @@ def test_given_an_import_then_what_only_workers_need_is_not_imported() -> None:
 PUBLIC = {
     "add", "approve", "close", "edit", "emit", "emit_event", "entity", "get", "history", "learnings", "promote", "proposals",
     "recall",
-    "search", "reject", "retract", "search_entities", "settle", "update",
+    "forget", "reopen", "search", "reject", "retract", "search_entities", "settle", "update",
 }  # fmt: skip
 """What does I/O; each has a twin for asyncio."""
 WITHOUT_IO = {"for_tenant", "instructions", "spec", "tenant", "tools"}
