@@ -99,13 +99,19 @@ class EmbeddingClient:
             raise late(deadline) from None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run something in the background loop, which is made for it where there is none."""
+        """Run something in the background loop, which is made for it where there is none. RuntimeError: no thread to be had."""
         self._forget_parent()
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="embedding-calls", daemon=True)
-                self._thread.start()
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name="embedding-calls", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had: the next call tries again
+                    loop.close()
+                    work.close()
+                    raise
+                self._loop, self._thread = loop, thread
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def ask(self, texts: Sequence[str], deadline: float) -> Embedded:

@@ -164,6 +164,7 @@ def test_given_everything_in_the_schema_when_its_owner_is_read_then_it_is_the_ow
     )
     assert [row["proname"] for row in searching] == [
         "live_rows",
+        "newest_rows",
         "place_evidence",
         "rank",
         "search",
@@ -296,6 +297,7 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         {"proname": "embedding_due_added", "prosecdef": False, "callers": []},  # of triggers, which anybody sets off
         {"proname": "embedding_due_changed", "prosecdef": False, "callers": []},
         {"proname": "live_rows", **inside},
+        {"proname": "newest_rows", **inside},
         {"proname": "place_evidence", "prosecdef": True, "callers": ["learning_search"]},
         {"proname": "rank", "prosecdef": True, "callers": ["learning_app", "learning_search"]},
         {"proname": "recall", **by_app},

@@ -1,0 +1,21 @@
+"""What is said where the embedding model was changed and what is remembered has not been moved to it."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from learning_stores.database import Database
+
+
+def reembed_note(database: "Database", name: str | None) -> str | None:
+    """One line with the command, where tenants have vectors of other models alone. As the dispatcher; `name` embeds now."""
+    from learning_stores.embedding_endpoint import parsed_name
+    from learning_stores.embeddings import tenants_to_move
+
+    if name is None or not (tenants := database.run(None, tenants_to_move, name)):
+        return None
+    model, dimensions = parsed_name(name)
+    command = f"learning-machine reembed {model}" + (f" --dimensions {dimensions}" if dimensions else "")
+    whose = "1 tenant" if tenants == 1 else f"{tenants:,} tenants"
+    return (
+        f"the memory of {whose} has no complete vectors of {name}, and recall goes by words until you run `{command}`"
+    )
