@@ -175,7 +175,7 @@ _FLUSH, _STATES = (str(each.compile(dialect=_DIALECT)) for each in (FLUSH, STATE
 
 def degraded(request: RecallRequest, error: BaseException) -> Recall:
     """What can be said without the database: what this machine itself was told lately."""
-    cause = f"no free connection within {request.deadline:g} s" if isinstance(error, PoolTimeout) else _cause(error)
+    cause = f"no free connection within {request.deadline:.2g} s" if isinstance(error, PoolTimeout) else _cause(error)
     context, _, unprocessed = render(
         (), request.own if request.overlay else (), 0, request.max_tokens, request.headings
     )

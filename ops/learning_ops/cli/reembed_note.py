@@ -1,4 +1,4 @@
-"""What is said where the embedding model was changed and what is remembered has not been moved to it."""
+"""What is said where embedding is behind: the model was changed and nothing moved to it, or a model does not answer."""
 
 from typing import TYPE_CHECKING
 
@@ -19,3 +19,14 @@ def reembed_note(database: "Database", name: str | None) -> str | None:
     return (
         f"the memory of {whose} has no complete vectors of {name}, and recall goes by words until you run `{command}`"
     )
+
+
+def waiting_notes(database: "Database") -> list[str]:
+    """A line for each model that brings nothing while learnings wait for it, with the reason. As the dispatcher."""
+    from learning_stores.embedding_tenants import waiting_models
+
+    return [
+        f"embedding with {each.model} waits in {each.tenants:,} {'tenant' if each.tenants == 1 else 'tenants'} ({each.note}): "
+        "`learning-machine reembed --status` says until when"
+        for each in database.run(None, waiting_models)
+    ]

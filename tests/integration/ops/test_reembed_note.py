@@ -1,4 +1,4 @@
-"""An embedding model that was changed: who runs the system is told what to do, and only then."""
+"""An embedding model that was changed, or does not answer: who runs the system is told what to do, and only then."""
 
 import json
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from harness import Place
-from learning_ops.cli.reembed_note import reembed_note
+from learning_machine import UserProfileConfig
+from learning_ops.cli.reembed_note import reembed_note, waiting_notes
 from learning_stores.database import Database
-from learning_stores.embeddings import begin
+from learning_stores.embeddings import begin, pause
 from running_stack import run
 
 
@@ -58,3 +59,42 @@ def test_given_a_changed_model_when_status_is_asked_then_it_ends_with_the_comman
     assert shown.returncode == 0
     assert "run `learning-machine reembed new`" in " ".join(shown.stdout.split())
     assert "reembed new" in json.loads(run("status", "--json", **given).stdout)["reembed"]
+
+
+def test_given_a_model_that_fails_when_learnings_wait_for_it_then_status_says_why_and_before_that_nothing(
+    place: Place, app_db: Database, dispatcher_db: Database
+) -> None:
+    app_db.run("default", begin, "default", "m", 2)
+    app_db.run("default", pause, "default", "m", 60.0, "HTTP 500")
+    assert waiting_notes(dispatcher_db) == []
+
+    with place.machine(user_profile=UserProfileConfig(mode="AGENTIC")) as machine:
+        tools = {tool.name: tool for tool in machine.tools(user_id="alex")}
+        assert tools["save_memory"](content="Likes tea") == "Saved."
+
+    [told] = waiting_notes(dispatcher_db)
+    assert told.startswith("embedding with m waits in 1 tenant (HTTP 500)")
+    shown = run("status", cwd=place.directory, env=place.env)
+    assert shown.returncode == 0
+    assert "embedding with m waits in 1 tenant (HTTP 500)" in " ".join(shown.stdout.split())
+    assert json.loads(run("status", "--json", cwd=place.directory, env=place.env).stdout)["embedding_waits"] == [told]
+
+
+def test_given_a_query_when_recalled_by_command_then_what_matters_to_it_comes_first(place: Place) -> None:
+    with place.machine(user_profile=UserProfileConfig(mode="AGENTIC")) as machine:
+        tools = {tool.name: tool for tool in machine.tools(user_id="alex")}
+        for content in ("Likes tea", "Lives in Rome", "Plays chess"):
+            assert tools["save_memory"](content=content) == "Saved."
+
+    first = {
+        query: json.loads(
+            run("recall", "-u", "alex", "-q", query, "--json", cwd=place.directory, env=place.env).stdout
+        )["memories"][0]
+        for query in ("tea", "Rome", "chess")
+    }
+
+    assert [told if isinstance(told, str) else told["content"] for told in first.values()] == [
+        "Likes tea",
+        "Lives in Rome",
+        "Plays chess",
+    ]

@@ -1,5 +1,6 @@
 """Ranking in the database: what it finds, what it never shows, and which indexes it uses."""
 
+import math
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -318,3 +319,20 @@ def test_given_a_learning_dated_ages_away_when_ranked_then_it_is_found_like_any_
     old = learn(app_db, "Founded a bakery", valid_from=valid_from)
     new = learn(app_db, "Sold a bakery")
     assert set(ids(ask(app_db, "bakery"))) == {old, new}
+
+
+@pytest.mark.parametrize("stored", [[0.0, 0.0, 0.0], [1e30, -1e30, 1e30]])
+def test_given_a_vector_without_a_usable_direction_when_ranked_then_the_others_keep_their_scores(
+    app_db: Database, stored: list[float]
+) -> None:
+    bakery, harbour, broken = (
+        learn(app_db, each) for each in ("Owns a bakery", "Sails from the harbour", "Reads maps")
+    )
+    embed(app_db, bakery, [1, 0, 0])
+    embed(app_db, harbour, [0, 1, 0])
+    embed(app_db, broken, stored)
+
+    found = ask(app_db, "bakery", vector=[1, 0, 0], model="m")
+
+    assert found[0].id == bakery
+    assert not any(math.isnan(each.score) for each in found)

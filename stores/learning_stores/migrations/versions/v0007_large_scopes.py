@@ -17,7 +17,7 @@ def upgrade() -> None:
     cursor = op.get_bind().connection.cursor()
     for name in ("v0007_rank.sql", "v0007_recall.sql", "v0007_storage.sql"):
         cursor.execute((_HERE / name).read_text().encode())
-    _make_rank(_statement("v0003_rank.sql", "rank").replace(*_AGE_BEFORE_AND_AFTER))
+    _make_rank(_statement("v0003_rank.sql", "rank").replace(*_AGE).replace(*_COSINE))
 
 
 def downgrade() -> None:
@@ -35,9 +35,13 @@ def downgrade() -> None:
     _make_rank(_statement("v0003_rank.sql", "rank"))
 
 
-# What is older than some 88 years underflowed, which Postgres takes for an error; after 60 halvings nothing is left to tell apart.
-_AGE = "greatest(extract(epoch FROM coalesce(p_as_of, now()) - l.valid_from), 0) / halved"
-_AGE_BEFORE_AND_AFTER = f"power(2, -{_AGE})", f"power(2, -least({_AGE}, 60))"
+_PAST = "greatest(extract(epoch FROM coalesce(p_as_of, now()) - l.valid_from), 0) / halved"
+_AGE = f"power(2, -{_PAST})", f"power(2, -least({_PAST}, 60))"
+"""Before and after: what is older than some 88 years underflowed, which Postgres takes for an error."""
+
+_ANGLE = "1 - (e.embedding OPERATOR(public.<=>) p_vector::public.vector)"
+_COSINE = f"{_ANGLE} AS cosine", f"nullif({_ANGLE}, 'NaN') AS cosine"
+"""A vector of zeros has no direction: its NaN made every score beside it one."""
 
 
 def _make_rank(statement: str) -> None:

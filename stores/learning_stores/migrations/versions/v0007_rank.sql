@@ -160,8 +160,8 @@ DECLARE
 BEGIN
     EXECUTE format($near$
         WITH near AS MATERIALIZED (
-            SELECT l.id, 1 - (CASE WHEN e.dimensions = %s THEN e.embedding END
-                              OPERATOR(public.<=>) $2::public.vector) AS cosine
+            SELECT l.id, nullif(1 - (CASE WHEN e.dimensions = %s THEN e.embedding END
+                              OPERATOR(public.<=>) $2::public.vector), 'NaN') AS cosine
             FROM (%s) AS l
             JOIN learning.learning_embedding e ON e.tenant = %L AND e.learning_id = l.id AND e.model = %L)
         SELECT ARRAY(SELECT n.id FROM near n WHERE n.cosine IS NOT NULL ORDER BY n.cosine DESC, n.id DESC LIMIT %s),
