@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test check bench bench-retrieval chaos lock clean
+.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: setup  ## the figures of docs/benchmarks.md
 
 bench-retrieval: setup  ## LoCoMo's evidence found by ranking, beside BM25 and fusion; LEARNING_FIXTURES is its folder
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.retrieval $(ARGS)
+
+bench-scale: setup  ## recall of 1,000 to 1,000,000 learnings, and the vectors' index (six to ten minutes); ARGS="--sizes 1000 100000" for less
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.scale $(ARGS)
 
 chaos: setup  ## kill, stop and cut everything under load, and compare: SEED=2, ARGS="--events 2000 --seconds 60 --times 3"
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(ARGS)

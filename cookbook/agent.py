@@ -26,7 +26,7 @@ class Agent:
     def reply(self, text: str, *, user_id: str, session_id: str) -> str:
         """One turn: the answer to `text`. What was said is handed over when the answer is there."""
         said = self.sessions.setdefault((user_id, session_id), [])
-        memory = self.machine.recall(user_id=user_id, session_id=session_id)
+        memory = self.machine.recall(text, user_id=user_id, session_id=session_id)
         tools = {tool.name: tool for tool in self.machine.tools(user_id=user_id, session_id=session_id)}
         # How to use memory, and what is in it, stay apart: the first are instructions, the second is data.
         system = [self.instructions, self.machine.instructions(), memory.context]

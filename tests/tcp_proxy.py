@@ -8,7 +8,7 @@ from learning_ops.process import free_port
 
 
 class TcpProxy:
-    """Forwards a loopback port to another while it is open; refused connections while it is not."""
+    """Forwards a loopback port to another while it is open; silent while it is stalled; refused connections while it is not."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -18,6 +18,8 @@ class TcpProxy:
         self._sockets: set[socket.socket] = set()
         self._pumps: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
 
     def open(self) -> None:
         """Let clients through."""
@@ -25,8 +27,17 @@ class TcpProxy:
         self._thread = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
         self._thread.start()
 
+    def stall(self) -> None:
+        """Take connections and what they send, and answer nothing, until `go_on`: a server that hangs."""
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        """Let through what was held back, and everything after it."""
+        self._flows.set()
+
     def cut(self) -> None:
         """Close the port and every connection through it."""
+        self._flows.set()
         if self._listener is not None and self._thread is not None:
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
@@ -56,20 +67,20 @@ class TcpProxy:
             pump.start()
 
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
-        back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+        back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
         back.start()
-        _copy(client, server)
+        self._copy(client, server)
         back.join()
         with self._lock:
             self._sockets -= {client, server}
         client.close()
         server.close()
 
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for each in (source, target):
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)

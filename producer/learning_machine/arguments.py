@@ -1,6 +1,5 @@
 """What callers pass, checked: an error names the argument, what is wrong with it and the remedy, never the value."""
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ def checked_number(
     """A number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise refusal(name, f"is {type(value).__name__}, not a number", remedy)
-    if math.isnan(value) or not least <= value <= most:
+    if not least <= value <= most:  # nor is what is no number
         raise refusal(name, f"is not between {least:,.12g} and {most:,.12g}", remedy)
     return value
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 from learning_machine.lock import Lock
@@ -65,8 +66,13 @@ class QueryEmbedder:
             return QueryEmbeddingCounts(**self._counts)
 
     def warm(self) -> None:
-        """Import the SDK in the background; without it the first query is late. Connects to nothing, returns at once."""
-        self._client.warm()
+        """Begin to import the SDK in the background; a query before it is there is late. Connects to nothing, returns at once.
+
+        Recall does so whenever it is called, with a query or without. Not when a machine is made: servers fork after that, and
+        a child of a process that is in the middle of an import never has that module.
+        """
+        with suppress(RuntimeError):  # no thread to be had, or the interpreter is ending: a query says so
+            self._client.warm()
 
     def embed(self, query: str, deadline: float | None = None) -> list[float] | None:
         """The query's vector within `deadline` seconds (the configured ones where it is not given), or None. Raises nothing."""
@@ -74,7 +80,7 @@ class QueryEmbedder:
         if (known := self._known(text)) is not None or self._rests(text):
             return known
         try:
-            return self._keep(text, self._wait(self._batches.ask(text, within), within))
+            return self._keep(text, self._wait(self._ask(text, within), within))
         except EmbeddingFailed as failure:
             self._failed(failure)
             return None
@@ -86,7 +92,7 @@ class QueryEmbedder:
             return known
         try:
             async with asyncio.timeout(within):
-                return self._keep(text, await asyncio.wrap_future(self._batches.ask(text, within)))
+                return self._keep(text, await asyncio.wrap_future(self._ask(text, within)))
         except TimeoutError:
             self._failed(late(within))
             return None
@@ -97,6 +103,12 @@ class QueryEmbedder:
     def close(self) -> None:
         """Close the connections. The embedder can be used again; it then connects anew."""
         self._client.close()
+
+    def _ask(self, text: str, within: float) -> "Future[Vector]":
+        try:
+            return self._batches.ask(text, within)
+        except RuntimeError:
+            raise EmbeddingFailed("unreachable", "no thread to be had") from None
 
     @staticmethod
     def _wait(asked: "Future[Vector]", within: float) -> Vector:

@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from learning_machine.arguments import checked_choice, checked_deadline, checked_id, checked_number, checked_tokens
-from learning_machine.asking import Asking
+from learning_machine.arguments import checked_choice, checked_deadline, checked_id, checked_tokens
+from learning_machine.asking import Asking, checked_limit
 from learning_machine.query_embedding import QueryEmbedder
 from learning_machine.recall_counts import RecallCounts
 from learning_machine.recent import RecentEvents
@@ -16,7 +16,6 @@ from learning_machine.settling import FAILURES, Waiting
 from learning_schemas.errors import InvalidArgument, RecallFailed
 from learning_schemas.results import Found, Recall, Receipt
 from learning_schemas.scope import namespace_scope
-from learning_stores.deliveries import delivery_states
 from learning_stores.ranking import DEFAULT_LANGUAGE, RankRequest
 from learning_stores.recall import Recaller, RecallRequest
 from learning_stores.rendering import Headings
@@ -28,7 +27,9 @@ Freshness = Literal["overlay", "extracted"]
 MAX_QUERY = 8_000
 """Characters of a query that are read; more tells nothing that the beginning does not."""
 MAX_RESULTS = 200
-_RESERVED = 0.1  # seconds of recall's deadline that waiting for a receipt leaves
+_RESERVED = 0.1  # seconds of recall's deadline that what comes before the question leaves to it; half of a shorter one
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # nothing was learned before
+_AHEAD = timedelta(days=1)  # so far may clocks differ
 
 
 class Recalling(Asking):
@@ -60,26 +61,27 @@ class Recalling(Asking):
         With a `query` (what the user asks) what matters most to it comes first; without one the order is stable. One round
         trip, within `deadline` seconds (default 0.5) and `max_tokens` (default 1,000). What the user said and is not extracted
         yet is in it, marked, unless `freshness="extracted"`. `wait_for` a receipt waits, within the deadline, until that event
-        is extracted; a database that is silent meanwhile takes up to two seconds more. `as_of` (with a time zone) answers with
-        what was live then. A failure gives an empty result with `.degraded` naming the cause, or raises `RecallFailed` with
-        `on_error="raise"`. Raises `InvalidArgument` for bad input.
+        is extracted. `as_of` (with a time zone) answers with what was live then. A failure gives an empty result with `.degraded`
+        naming the cause, or raises `RecallFailed` with `on_error="raise"`. Raises `InvalidArgument` for bad input.
         """
         request = self._request(query, user_id, session_id, max_tokens, deadline, as_of, freshness, wait_for, on_error)
         until = time.monotonic() + request.deadline
+        if self._embedder is not None:
+            self._embedder.warm()
+            if request.query is not None:
+                vector = self._embedder.embed(request.query, _share(until))
+                request = replace(request, vector=vector, model=self._embedder.model)
         if wait_for is not None:
-            waiting = self._waiting(wait_for, request.deadline)
+            waiting, look_until = self._waiting(wait_for, until)
             for pause in waiting.looks():
                 try:
-                    found = self._database.run(wait_for.tenant, delivery_states, *waiting.event, flush=True)
+                    found = self._recaller.states(*waiting.event, look_until)
                 except FAILURES:
                     break  # recall says so itself
                 if waiting.is_over(found):
                     break
                 time.sleep(pause)
-        if request.query is not None and self._embedder is not None:
-            vector = self._embedder.embed(request.query, _left(until))
-            request = replace(request, vector=vector, model=self._embedder.model)
-        return self._recalled(self._recaller.recall(replace(request, deadline=_left(until))), on_error)
+        return self._recalled(self._recaller.recall(replace(request, deadline=_left(until))), request, on_error)
 
     async def arecall(
         self,
@@ -98,20 +100,23 @@ class Recalling(Asking):
         request = self._request(query, user_id, session_id, max_tokens, deadline, as_of, freshness, wait_for, on_error)
         until = time.monotonic() + request.deadline
         await self._loops.enter()
+        if self._embedder is not None:
+            self._embedder.warm()
+            if request.query is not None:
+                vector = await self._embedder.aembed(request.query, _share(until))
+                request = replace(request, vector=vector, model=self._embedder.model)
         if wait_for is not None:
-            waiting = self._waiting(wait_for, request.deadline)
+            waiting, look_until = self._waiting(wait_for, until)
             for pause in waiting.looks():
                 try:
-                    found = await self._database.arun(wait_for.tenant, delivery_states, *waiting.event, flush=True)
+                    found = await self._recaller.astates(*waiting.event, look_until)
                 except FAILURES:
                     break
                 if waiting.is_over(found):
                     break
                 await asyncio.sleep(pause)
-        if request.query is not None and self._embedder is not None:
-            vector = await self._embedder.aembed(request.query, _left(until))
-            request = replace(request, vector=vector, model=self._embedder.model)
-        return self._recalled(await self._recaller.arecall(replace(request, deadline=_left(until))), on_error)
+        recalled = await self._recaller.arecall(replace(request, deadline=_left(until)))
+        return self._recalled(recalled, request, on_error)
 
     def search(
         self,
@@ -168,6 +173,10 @@ class Recalling(Asking):
         checked_choice("freshness", freshness, "overlay", "extracted")
         if wait_for is not None and not isinstance(wait_for, Receipt):
             raise InvalidArgument("wait_for", f"is {type(wait_for).__name__}", "Give the Receipt that emit returned")
+        if wait_for is not None and wait_for.tenant != self.tenant:
+            raise InvalidArgument(
+                "wait_for", "is of an event of another tenant", "Recall by machine.for_tenant(receipt.tenant)"
+            )
         user_id, session_id = self._whose(user_id, session_id)
         past = _checked_moment(as_of)
         overlay = freshness == "overlay" and past is None
@@ -201,6 +210,8 @@ class Recalling(Asking):
         session_id = None if session_id is None else checked_id("session_id", session_id)
         stores: Sequence[str] = tuple(self.spec.stores)
         if store is not None:
+            if not isinstance(store, str):
+                raise InvalidArgument("store", f"is {type(store).__name__}, not text", f"It has {', '.join(stores)}")
             self._store(store)
             stores = (store,)
         places = self._reads(stores, user_id, session_id)
@@ -211,7 +222,7 @@ class Recalling(Asking):
             places=tuple(places),
             query=self._checked_query(query),
             language=self.spec.language or DEFAULT_LANGUAGE,
-            limit=int(checked_number("limit", limit, 1, MAX_RESULTS, "The default is 10")),
+            limit=checked_limit(limit, MAX_RESULTS),
             as_of=_checked_moment(as_of),
         )
 
@@ -226,17 +237,21 @@ class Recalling(Asking):
         """The query without secrets: it may be sent to whoever embeds it."""
         if not isinstance(query, str):
             raise InvalidArgument("query", f"is {type(query).__name__}, not text", "Give what the user asks")
-        kept, _ = self._redact(query[:MAX_QUERY])
+        # A half of a character that some client cut is no reason for a turn to fail.
+        kept, _ = self._redact(query[:MAX_QUERY].encode("utf-8", "replace").decode())
         return kept
 
-    def _waiting(self, receipt: Receipt, deadline: float) -> Waiting:
-        return Waiting(receipt, max(0.0, deadline - _RESERVED), self.spec, self.tenant)
+    def _waiting(self, receipt: Receipt, until: float) -> tuple[Waiting, float]:
+        """The wait for a receipt, and until when a look may last: longer, since the last one is made when the wait is over."""
+        left, seconds = _left(until), _share(until)
+        return Waiting(receipt, seconds, self.spec, self.tenant), until - (left - seconds) / 2
 
-    def _recalled(self, result: Recall, on_error: Literal["degrade", "raise"]) -> Recall:
+    def _recalled(self, result: Recall, request: RecallRequest, on_error: Literal["degrade", "raise"]) -> Recall:
         if result.degraded is not None and on_error == "raise":
             raise RecallFailed(result.degraded)
         self._recent.forget(result.known)
-        self._counts.note(self.tenant, (learning.id for learning in result.learnings))
+        if request.as_of is None:  # looking back is no use in a turn
+            self._counts.note(self.tenant, (learning.id for learning in result.learnings))
         lost = [
             f"{store}.{name}"
             for store, spec in self.spec.stores.items()
@@ -249,6 +264,12 @@ def _left(until: float) -> float:
     return max(0.001, until - time.monotonic())
 
 
+def _share(until: float) -> float:
+    """Seconds that may be spent before the database is asked."""
+    left = _left(until)
+    return left - min(_RESERVED, left / 2)
+
+
 def _checked_moment(as_of: object) -> datetime | None:
     if as_of is None:
         return None
@@ -256,4 +277,6 @@ def _checked_moment(as_of: object) -> datetime | None:
         raise InvalidArgument("as_of", f"is {type(as_of).__name__}, not a datetime", "Give a moment, with a time zone")
     if as_of.tzinfo is None:
         raise InvalidArgument("as_of", "has no time zone", "Give one: datetime.now(UTC)")
-    return as_of
+    if as_of > datetime.now(UTC) + _AHEAD:
+        raise InvalidArgument("as_of", "is in the future", "Leave it out for what is known now")
+    return max(as_of, _EPOCH)

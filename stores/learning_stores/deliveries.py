@@ -154,7 +154,7 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
     session.execute(_OPEN_MAILBOXES, {"rows": to_json(mailboxes).decode()})
 
 
-_STATES = text("""
+STATES = text("""
     SELECT d.store, d.state, CASE WHEN m.not_before > now() THEN m.wait_reason END AS waits
     FROM learning.delivery d
     LEFT JOIN learning.mailbox m ON m.tenant = d.tenant AND m.store = d.store AND m.scope = d.scope AND d.state = 'pending'
@@ -164,7 +164,7 @@ _STATES = text("""
 # Asks for an event's mailboxes to be worked on at once, as often as it is said, whatever debounce they have. A pause, a
 # budget or a running window are not overridden: the number stays until everything up to it is done.
 # Locked in the order of intake's batches, so that the two never wait for each other crosswise.
-_FLUSH = text("""
+FLUSH = text("""
     WITH asked AS (
         SELECT m.id, d.accepted_no
         FROM learning.delivery d
@@ -188,8 +188,12 @@ class DeliveryStates(NamedTuple):
 def delivery_states(session: Session, tenant: str, event_id: UUID, *, flush: bool = False) -> DeliveryStates:
     """The states of an event's deliveries; none until intake has made them. With `flush`, ask for them now."""
     if flush:
-        session.execute(_FLUSH, {"tenant": tenant, "event_id": event_id})
-    rows = session.execute(_STATES, {"tenant": tenant, "event_id": event_id}).all()
+        session.execute(FLUSH, {"tenant": tenant, "event_id": event_id})
+    return states_of(session.execute(STATES, {"tenant": tenant, "event_id": event_id}).all())
+
+
+def states_of(rows: Sequence[Any]) -> DeliveryStates:
+    """The rows of `STATES`."""
     return DeliveryStates({row.store: row.state for row in rows}, {row.store: row.waits for row in rows if row.waits})
 
 

@@ -35,6 +35,7 @@ Outcome = Literal["rate_limited", "server_error", "timeout", "unreachable", "ref
 _CODE = re.compile(r"[\w.:-]{1,64}")
 _FLOAT_BYTES = 4
 _ABOUT_THE_TEXT = frozenset({400, 413, 422})
+_LONG, _SHORT = 1e4, 1e-4  # lengths of vectors that Postgres computes with as they are, in 32 and in 16 bits
 _CLOSE_SECONDS = 2.0  # how long closing waits for what is under way to end
 _GRACE = 1.0  # how much longer a thread waits for the loop to keep the deadline
 
@@ -100,13 +101,19 @@ class EmbeddingClient:
             raise late(deadline) from None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run something in the background loop, which is made for it where there is none."""
+        """Run something in the background loop, which is made for it where there is none. RuntimeError: no thread to be had."""
         self._forget_parent()
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="embedding-calls", daemon=True)
-                self._thread.start()
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name="embedding-calls", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had: the next call tries again
+                    loop.close()
+                    work.close()
+                    raise
+                self._loop, self._thread = loop, thread
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def ask(self, texts: Sequence[str], deadline: float) -> Embedded:
@@ -196,9 +203,12 @@ async def _embed(client: "AsyncOpenAI", endpoint: EmbeddingEndpoint, texts: Sequ
         raise _of_status(error) from None
     except openai.OpenAIError as error:
         raise EmbeddingFailed("server_error", type(error).__name__) from None
-    except (AttributeError, TypeError, LookupError, ValueError):
+    except (AttributeError, TypeError, LookupError, ValueError, OverflowError):
         # A 200 that holds no vectors, such as a proxy's page: nothing that a text could be blamed for.
         raise EmbeddingFailed("server_error", "an answer of another form") from None
+    if not all(map(any, vectors)):
+        # No direction, hence no cosine: one of them would make the scores of all that is ranked beside it no numbers.
+        raise EmbeddingFailed("refused", "a vector of zeros")
     if endpoint.dimensions is not None and len(vectors[0]) != endpoint.dimensions:
         told = f"{endpoint.dimensions} dimensions were asked for, and {len(vectors[0])} came"
         raise EmbeddingFailed("refused_request", told)
@@ -234,6 +244,9 @@ def _vector(given: Any) -> Sequence[float]:
         vector = array("f", given)
     if not all(map(math.isfinite, vector)):
         raise ValueError("no finite vector")
+    length = math.hypot(*vector)
+    if 0 < length < _SHORT or length > _LONG:  # only the direction counts
+        return array("f", [value / length for value in vector])
     return vector
 
 

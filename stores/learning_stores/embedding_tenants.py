@@ -49,6 +49,28 @@ _ALL = text("""
 """)
 
 
+_WAITING = text("""
+    SELECT m.model, m.wait_note AS note, count(*) AS tenants FROM learning.embedding_model m
+    WHERE m.failures > 0 AND m.wait_note IS NOT NULL
+      AND EXISTS (SELECT FROM learning.embedding_due d WHERE d.tenant = m.tenant)
+    GROUP BY m.model, m.wait_note ORDER BY m.model, m.wait_note LIMIT 20
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWait:
+    """A model that brings nothing since its last success, for what reason, and how many tenants' learnings wait for it."""
+
+    model: str
+    note: str
+    tenants: int
+
+
+def waiting_models(session: Session) -> list[ModelWait]:
+    """The models whose failures hold up a work list."""
+    return [ModelWait(**row._mapping) for row in session.execute(_WAITING)]
+
+
 def walk(session: Session, after: str = "", limit: int = TENANTS_A_WALK) -> list[TenantWork]:
     """The next tenants behind `after`, in order, that have rows on their work list."""
     return [TenantWork(*row) for row in session.execute(_WALK, {"after": after, "limit": limit})]

@@ -236,6 +236,26 @@ def switch(session: Session, tenant: str, model: str) -> bool:
     return session.scalar(_SWITCH, {"tenant": tenant, "model": model}) is not None
 
 
+_READING = text("SELECT FROM learning.embedding_model WHERE tenant = :tenant AND model = :model AND state = 'reading'")
+
+
+def is_read_with(session: Session, tenant: str, model: str | None) -> bool:
+    """Whether the tenant can be read with the model: every live learning had its vector when that was decided."""
+    return session.execute(_READING, {"tenant": tenant, "model": model}).first() is not None
+
+
+_TO_MOVE = text("""
+    SELECT count(DISTINCT o.tenant) FROM learning.embedding_model o
+    WHERE o.model <> :model AND NOT EXISTS (
+        SELECT FROM learning.embedding_model m WHERE m.tenant = o.tenant AND m.model = :model AND m.state = 'reading')
+""")
+
+
+def tenants_to_move(session: Session, model: str) -> int:
+    """How many tenants have vectors of other models and cannot be read with this one yet. As the dispatcher."""
+    return int(session.scalar(_TO_MOVE, {"model": model}) or 0)
+
+
 _ONLY_ONE = text("""
     SELECT max(model) FROM learning.embedding_model WHERE tenant = :tenant HAVING count(*) = 1 AND max(state) = 'building'
     AND NOT EXISTS (SELECT FROM learning.embedding_due d WHERE d.tenant = :tenant)

@@ -1,39 +1,52 @@
 """Recall: what an agent's turn needs from memory, in one round trip and within its deadline."""
 
 import asyncio
-import logging
-import os
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
-from psycopg_pool.pool_async import StopWorker
+from psycopg.rows import namedtuple_row
+from psycopg_pool import PoolTimeout
 from pydantic_core import from_json
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from learning_schemas.results import Recall, RecalledLearning, UnprocessedMessage
 from learning_schemas.scope import session_scope, subject_of, user_scope
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
-from learning_stores.ranking import DEFAULT_LANGUAGE, weights_for, weights_json
+from learning_stores.deliveries import FLUSH, STATES, DeliveryStates, states_of
+from learning_stores.ranking import DEFAULT_LANGUAGE, real_array, weights_for, weights_json
+from learning_stores.recall_pool import RecallPool
 from learning_stores.rendering import CHARACTERS_A_TOKEN, Headings, render
-
-logger = logging.getLogger("learning_machine")
-
-_POOL = "learning-recall"
-# What these connections meet is said once, in `degraded`; psycopg would write several lines of it to an agent's standard error.
-logging.getLogger("psycopg.pool").addFilter(lambda record: _POOL not in record.getMessage())
 
 RECALL = (
     "SELECT learning.recall(%s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s, %s::uuid[], %s, %s, %s::real[], %s, "
     "%s::timestamptz, %s::jsonb)::text"
 )
 """One round trip; takes `RecallRequest.parameters()`."""
+
+# A model that still lacks vectors of this tenant would put what it has before what it has not: until it is complete the words
+# decide alone. The tenant is set first, because its row of the model is seen by no other.
+RECALL_BY_VECTOR = """
+    WITH asked AS MATERIALIZED (
+        SELECT a.*, set_config('learning.tenant', a.tenant, true) FROM (VALUES
+            (%s::text, %s::text, %s::text, %s::text, %s::text[], %s::text[], %s::text[], %s::integer, %s::uuid[], %s::text,
+             %s::text, %s::real[], %s::text, %s::timestamptz, %s::jsonb)) AS a (
+             tenant, user_scope, session_scope, subject, stores, places_stores, places_scopes, characters, own, query,
+             language, vector, model, as_of, weights)
+    )
+    SELECT learning.recall(
+        a.tenant, a.user_scope, a.session_scope, a.subject, a.stores, a.places_stores, a.places_scopes, a.characters, a.own,
+        a.query, a.language,
+        CASE WHEN EXISTS (SELECT FROM learning.embedding_model m
+                          WHERE m.tenant = a.tenant AND m.model = a.model AND m.state = 'reading') THEN a.vector END,
+        a.model, a.as_of, a.weights)::text
+    FROM asked a
+"""
+"""The same where there is a vector, which counts only where the tenant can be read with its model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +74,10 @@ class RecallRequest:
     overlay: bool = True
     own: tuple[UnprocessedMessage, ...] = ()  # emitted by this machine lately, newest first
 
+    def statement(self) -> str:
+        """What is executed, with `parameters()`."""
+        return RECALL if self.vector is None else RECALL_BY_VECTOR
+
     def parameters(self) -> tuple[Any, ...]:
         """The SQL function's arguments."""
         return (
@@ -75,60 +92,26 @@ class RecallRequest:
             list({message.event_id for message in self.own}),
             None if self.query is None else self.query.replace("\0", " "),  # Postgres knows no such character
             self.language,
-            None if self.vector is None else list(self.vector),
+            None if self.vector is None else real_array(self.vector),
             self.model,
             self.as_of,
             weights_json(weights_for(self.model)),
         )
 
 
-class _AsyncPool(AsyncConnectionPool[BoundedAsyncConnection]):
-    """psycopg's workers swallow a cancellation that comes while they connect, and `asyncio.run` would then never end."""
-
-    @classmethod
-    async def worker(cls, q: "asyncio.Queue[Any]") -> None:
-        """Run what comes, until told to stop or cancelled."""
-        task = asyncio.current_task()
-        while not isinstance(work := await q.get(), StopWorker):
-            try:
-                await work.run()
-            except asyncio.CancelledError:
-                logger.debug("cancelled while connecting")
-            except Exception as error:
-                logger.debug("connecting failed: %s", type(error).__name__)
-            if task is not None and task.cancelling():
-                return
-
-
 class Recaller:
-    """Recall's own few connections, so that no turn of an agent waits behind other work, and no wait passes its deadline.
-
-    Connects on first use, in the background; safe in threads, after a fork, and in many event loops.
-    """
+    """Asks for one recall after another, each within its deadline. Safe in threads, after a fork, and in many event loops."""
 
     def __init__(self, database: Database, *, max_connections: int = 8) -> None:
-        self._conninfo = database.conninfo
-        self._max = max_connections
-        self._pool: ConnectionPool[BoundedConnection] | None = None
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnectionPool[BoundedAsyncConnection]]
-        self._pools = WeakKeyDictionary()
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._pool = RecallPool(database, max_connections)
 
     def recall(self, request: RecallRequest) -> Recall:
         """Ask, within the deadline. Never raises for what the server does: what went wrong is in `degraded`."""
-        wait_until = time.monotonic() + request.deadline
+        statement, parameters = request.statement(), request.parameters()
         try:
-            for again in range(self._max, -1, -1):  # as many as the pool may hold dead ones
-                with self._sync_pool().connection(timeout=_left(wait_until)) as connection:
-                    try:
-                        connection.wait_until = wait_until
-                        row = connection.execute(RECALL, request.parameters()).fetchone()
-                        connection.wait_until = None
-                        break
-                    except psycopg.OperationalError:
-                        if not again or not _is_stale(connection, wait_until):
-                            raise
+            row = self._pool.run(
+                time.monotonic() + request.deadline, lambda asked: asked.execute(statement, parameters).fetchone()
+            )
         except (psycopg.Error, OSError) as error:
             return degraded(request, error)
         assert row is not None
@@ -136,102 +119,63 @@ class Recaller:
 
     async def arecall(self, request: RecallRequest) -> Recall:
         """The same from asyncio."""
-        wait_until = time.monotonic() + request.deadline
+
+        async def ask(asked: BoundedAsyncConnection) -> Any:
+            # Only now: a vector is half a millisecond of writing, and those who wait for a connection may be many.
+            return await (await asked.execute(request.statement(), request.parameters())).fetchone()
+
         try:
-            pool = await self._async_pool()
-            for again in range(self._max, -1, -1):  # as many as the pool may hold dead ones
-                async with pool.connection(timeout=_left(wait_until)) as connection:
-                    try:
-                        connection.wait_until = wait_until
-                        row = await (await connection.execute(RECALL, request.parameters())).fetchone()
-                        connection.wait_until = None
-                        break
-                    except psycopg.OperationalError:
-                        if not again or not _is_stale(connection, wait_until):
-                            raise
+            row = await self._pool.arun(time.monotonic() + request.deadline, ask)
         except (psycopg.Error, OSError) as error:
             return degraded(request, error)
         assert row is not None
+        if len(row[0]) > _AT_ONCE:
+            return await asyncio.to_thread(_result, request, row[0])
         return _result(request, row[0])
+
+    def states(self, tenant: str, event_id: UUID, wait_until: float) -> DeliveryStates:
+        """`delivery_states` with `flush`, by `wait_until` (monotonic) or not at all. Raises psycopg.Error, OSError."""
+        given = {"tenant": tenant, "event_id": event_id}
+
+        def look(asked: BoundedConnection) -> DeliveryStates:
+            with asked.transaction():
+                asked.execute(_AS_TENANT, given)
+                asked.execute(_FLUSH, given)
+                return states_of(asked.cursor(row_factory=namedtuple_row).execute(_STATES, given).fetchall())
+
+        return self._pool.run(wait_until, look)
+
+    async def astates(self, tenant: str, event_id: UUID, wait_until: float) -> DeliveryStates:
+        """The same from asyncio."""
+        given = {"tenant": tenant, "event_id": event_id}
+
+        async def look(asked: BoundedAsyncConnection) -> DeliveryStates:
+            async with asked.transaction():
+                await asked.execute(_AS_TENANT, given)
+                await asked.execute(_FLUSH, given)
+                rows = await asked.cursor(row_factory=namedtuple_row).execute(_STATES, given)
+                return states_of(await rows.fetchall())
+
+        return await self._pool.arun(wait_until, look)
 
     def close(self) -> None:
         """Give back this process's connections."""
-        if self._pool is not None and self._pid == os.getpid():
-            self._pool.close()
-        self._pool = None
+        self._pool.close()
 
     async def aclose(self) -> None:
         """Give back the running event loop's connections."""
-        if (pool := self._pools.pop(asyncio.get_running_loop(), None)) is not None:
-            await pool.close()
-
-    def _sync_pool(self) -> ConnectionPool[BoundedConnection]:
-        self._forget_parent()
-        with self._lock:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._conninfo, connection_class=BoundedConnection, open=False, configure=_bound, **self._options()
-                )
-                self._pool.open(wait=False)
-        return self._pool
-
-    async def _async_pool(self) -> AsyncConnectionPool[BoundedAsyncConnection]:
-        self._forget_parent()
-        loop = asyncio.get_running_loop()
-        if (pool := self._pools.get(loop)) is None:
-            pool = self._pools[loop] = _AsyncPool(
-                self._conninfo,
-                connection_class=BoundedAsyncConnection,
-                open=False,
-                configure=_abound,
-                **self._options(),
-            )
-            await pool.open(wait=False)
-        return pool
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "min_size": 1,
-            "max_size": self._max,
-            # Not prepared by the driver: that costs a round trip of its own, and saves nothing, since the statement is one
-            # call and the server keeps the plans inside the function by itself.
-            "kwargs": {"autocommit": True, "prepare_threshold": None},
-            "name": _POOL,
-            # A server that was away is tried again at the next recall, not when a long back-off is over.
-            "reconnect_timeout": 1.0,
-        }
-
-    def _forget_parent(self) -> None:
-        """In the child of a fork: leave the parent's connections, and its locks, to the parent."""
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()  # first: a thread that sees the new process id takes it
-            self._pool, self._pools, self._pid = None, WeakKeyDictionary(), os.getpid()
+        await self._pool.aclose()
 
 
-# When the caller has given up and closed its end, the server does not work on for long. Once a connection.
-_BOUND = "SET statement_timeout = '10s'"
-
-
-def _bound(connection: BoundedConnection) -> None:
-    connection.execute(_BOUND)
-
-
-async def _abound(connection: BoundedAsyncConnection) -> None:
-    await connection.execute(_BOUND)
-
-
-def _left(wait_until: float) -> float:
-    return max(0.001, wait_until - time.monotonic())
-
-
-def _is_stale(connection: BoundedConnection | BoundedAsyncConnection, wait_until: float) -> bool:
-    """Whether a pooled connection had died, as after a restart of the server, and there is time for another."""
-    return connection.broken and time.monotonic() < wait_until - 0.005
+_AT_ONCE = 50_000  # characters of an answer, a millisecond of work; what is longer does not hold up the event loop
+_AS_TENANT = "SELECT set_config('learning.tenant', %(tenant)s, true)"
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy gives its constructor no types
+_FLUSH, _STATES = (str(each.compile(dialect=_DIALECT)) for each in (FLUSH, STATES))
 
 
 def degraded(request: RecallRequest, error: BaseException) -> Recall:
     """What can be said without the database: what this machine itself was told lately."""
-    cause = f"no free connection within {request.deadline:g} s" if isinstance(error, PoolTimeout) else _cause(error)
+    cause = f"no free connection within {request.deadline:.2g} s" if isinstance(error, PoolTimeout) else _cause(error)
     context, _, unprocessed = render(
         (), request.own if request.overlay else (), 0, request.max_tokens, request.headings
     )

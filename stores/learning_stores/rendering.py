@@ -56,15 +56,16 @@ def render(
         spent += heading + len(line) + 1
         lines.setdefault(section, []).append(line)
         shown += 1
-    if not lines and not fresh_lines:
+    left_out = omitted + len(learnings) - shown
+    note = f"({left_out} more not shown)" if left_out else ""
+    if not lines and not fresh_lines and not 0 < len(note) <= budget:
         return "", shown, ()
     parts = [OPENING, _PREAMBLE]
     order = {section: place for place, section in enumerate(headings)}
     for section in sorted(lines, key=lambda section: order.get(section, len(order))):
         parts += [_heading(section, headings), *lines[section]]
-    left_out = omitted + len(learnings) - shown
-    if left_out:
-        parts.append(f"({left_out} more not shown)")
+    if note:
+        parts.append(note)
     if fresh_lines:
         parts += [_LATELY, *fresh_lines]
     return "\n".join([*parts, CLOSING]), shown, tuple(fresh)

@@ -1,9 +1,12 @@
 """Search: what matters most to a query, with its score and why it was found."""
 
+from dataclasses import replace
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.results import Found, RecalledLearning
+from learning_stores.embeddings import is_read_with
 from learning_stores.ranking import Ranked, RankRequest, rank
 
 _ROWS = text("""
@@ -14,7 +17,12 @@ _ROWS = text("""
 
 
 def search(session: Session, tenant: str, request: RankRequest) -> tuple[Found, ...]:
-    """The learnings of these places that matter to the query, best first; those that share nothing with it are left out."""
+    """The learnings of these places that matter to the query, best first; those that share nothing with it are left out.
+
+    The vector counts only where the tenant can be read with its model.
+    """
+    if request.vector is not None and not is_read_with(session, tenant, request.model):
+        request = replace(request, vector=None)
     found = [each for each in rank(session, request) if _why(each)]
     rows = session.execute(_ROWS, {"tenant": tenant, "ids": [each.id for each in found]})
     learnings = {row.id: RecalledLearning(**row._mapping) for row in rows}

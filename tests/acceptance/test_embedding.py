@@ -142,11 +142,12 @@ def test_given_a_move_that_is_interrupted_when_it_is_run_again_then_it_goes_on_w
     try:
         eventually(lambda: len(scripted.asked) == 2, "the second call", timeout=60)
         moving.send_signal(number)
-        moving.communicate(timeout=20)
+        _, told = moving.communicate(timeout=20)
     finally:
         moving.kill()
         moving.communicate()
     assert moving.returncode != 0
+    assert (b"run this again to go on" in told) is (number == signal.SIGINT)
     assert states(everything_db) == {("default", "m"): "building"}
     kept = len(vectors_of(everything_db))
     assert kept == 256

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-ALL = ("emit", "intake", "coalescing", "latency", "recall")
+ALL = ("emit", "intake", "coalescing", "latency", "recall", "recall_concurrency")
 
 
 def main(names: list[str]) -> None:

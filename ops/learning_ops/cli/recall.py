@@ -11,6 +11,9 @@ _SECONDS = 5.0  # an agent has half a second; here somebody waits who sees why
 
 def recall(
     user: Annotated[str | None, typer.Option("--user", "-u", help="The user's id.")] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="What the user asks: what matters most to it comes first.")
+    ] = None,
     session: Annotated[str | None, typer.Option("--session", "-s", help="The session's id.")] = None,
     tenant: Tenant = "default",
     namespace: Annotated[str, typer.Option(help="Whose entities and insights, besides the user's own.")] = "global",
@@ -54,7 +57,7 @@ def recall(
             stores=custom,
             learned_knowledge=LearnedKnowledgeConfig(namespace=namespace, also_reads=own),
         ) as machine:
-            result = machine.recall(user_id=user, session_id=session, on_error="raise")
+            result = machine.recall(query, user_id=user, session_id=session, on_error="raise")
     except RecallFailed as error:
         place = place_of(AgentSettings.load().database())
         raise Failed(f"Postgres at {place} (LEARNING_DATABASE_URL): {error.cause}") from None
@@ -97,5 +100,10 @@ def _notes(result: Any) -> list[str]:
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        help=prose(recall), epilog=examples("recall --user alex@example.com", "recall -u alex@example.com -s s1 --json")
+        help=prose(recall),
+        epilog=examples(
+            "recall --user alex@example.com",
+            "recall -u alex@example.com --query 'What plan am I on?'",
+            "recall -u alex@example.com -s s1 --json",
+        ),
     )(recall)

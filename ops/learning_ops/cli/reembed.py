@@ -174,6 +174,11 @@ class _Move:
         """Move each in turn. Returns what became of each."""
         try:
             return [self._tenant(tenant, drop_others) for tenant in tenants]
+        except KeyboardInterrupt:
+            from learning_ops.cli.tenant_memory import note
+
+            note("interrupted: what was embedded is kept; run this again to go on")
+            raise
         finally:
             self._embedder.close()
 

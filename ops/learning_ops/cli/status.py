@@ -99,17 +99,22 @@ def _look(database: Any, settings: Any) -> dict[str, Any]:
     """All that there is to say at this moment."""
     from learning_ops.cli.failure import Failed, reaching_postgres
     from learning_ops.cli.offline_note import is_offline
+    from learning_ops.cli.reembed_note import reembed_note, waiting_notes
     from learning_stores.status import status as read
 
     with reaching_postgres(settings.dispatcher_database(), "LEARNING_DISPATCHER_DATABASE_URL"):
         found = database.run(None, read)
+        endpoint = settings.embedding_endpoint()
+        reembed = reembed_note(database, None if endpoint is None else endpoint.name)
+        embedding_waits = waiting_notes(database)
     try:
         queues = _queues(settings, [row["store"] for row in found["stores"]])
         redis: dict[str, Any] = {"streams": _streams(settings), "queues": queues}
     except Failed as error:
         redis = {"error": str(error)}
     offline = is_offline(row["model"] for row in found["models"])
-    return {"at": datetime.now(UTC), **found, "redis": redis, "offline_rules": offline}
+    return {"at": datetime.now(UTC), **found, "redis": redis, "offline_rules": offline, "reembed": reembed,
+            "embedding_waits": embedding_waits}  # fmt: skip  # one line a half
 
 
 def _streams(settings: Any) -> list[dict[str, Any]]:

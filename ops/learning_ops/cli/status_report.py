@@ -26,6 +26,9 @@ def shown(found: dict[str, Any]) -> RenderableType:
     if found["last_rejected"]:
         parts.append(_rejected(found))
     parts.append(_models(found))
+    parts += [plain(note, "yellow") for note in found["embedding_waits"]]
+    if found.get("reembed"):
+        parts.append(plain(found["reembed"], "yellow"))
     return Group(*parts)
 
 

@@ -109,7 +109,17 @@ def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
             f"note    {', '.join(outranking)} in your environment outranks what {data} says for whatever is started from it",
             style="yellow",
         )
+    if told := _reembed_note(stack):
+        console.print(f"note    {told}", style="yellow")
     console.print(Text.assemble(("ready", "bold green"), "   Ctrl-C stops everything"))
+
+
+def _reembed_note(stack: "Stack") -> str | None:
+    from learning_ops.cli.reembed_note import reembed_note
+    from learning_stores.database import Database
+
+    with Database(stack.addresses.dispatcher_database_url, pool_size=1) as database:
+        return reembed_note(database, stack.model.embedding_name["LEARNING_EMBEDDING_MODEL"])
 
 
 def register(app: typer.Typer) -> None:

@@ -1,8 +1,6 @@
 """Recall's overlay and settle, with the intake and the stores behind them."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -128,7 +126,10 @@ def test_given_another_tenants_receipt_then_settle_refuses_it_and_that_tenants_m
     with place.machine() as machine:
         acme = machine.for_tenant("acme")
         receipt: Receipt = acme.emit(turn("hi"), user_id="alice", session_id="s1")
-        for ask in (lambda: machine.settle(receipt, timeout=0), lambda: machine.recall(user_id="alice", wait_for=receipt)):
+        for ask in (
+            lambda: machine.settle(receipt, timeout=0),
+            lambda: machine.recall(user_id="alice", wait_for=receipt),
+        ):
             with pytest.raises(InvalidArgument, match="another tenant's"):
                 ask()
 
@@ -138,16 +139,3 @@ def test_given_another_tenants_receipt_then_settle_refuses_it_and_that_tenants_m
             return set(over.value.states) == {"user_profile", "session_context"}
 
         assert eventually(found, "the deliveries of the tenant acme are found")
-
-
-def test_given_an_event_loop_that_ends_while_recall_still_connects_then_the_process_ends_too(place: Place) -> None:
-    script = (
-        "import asyncio\n"
-        "from learning_machine import LearningMachine\n"
-        "machine = LearningMachine()\n"
-        "async def main():\n"
-        "    await asyncio.gather(*[machine.arecall(user_id='alice') for _ in range(6)])\n"
-        "asyncio.run(main())\n"
-    )
-    for _ in range(8):
-        subprocess.run([sys.executable, "-c", script], env=place.env, cwd=place.directory, check=True, timeout=30)

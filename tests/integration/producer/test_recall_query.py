@@ -1,12 +1,14 @@
 """Recall with a query, of a moment, and as fresh as it is asked for; and search, with its reasons."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from harness import eventually, turn
 from learning_machine import InvalidArgument, LearnedKnowledgeConfig, LearningMachine
+from learning_stores.database import Database
 
 BY = "ann@acme.example"
 MEMORIES = ("Is allergic to peanuts", "Prefers window seats on flights", "Plays chess on Sundays", "Lives in Lisbon")
@@ -46,7 +48,17 @@ def test_given_a_small_budget_when_asked_then_what_fits_is_what_matters_and_the_
 
 
 @pytest.mark.parametrize(
-    "query", ["", "???", "the of and", "x" * 20_000, "'); DROP TABLE learning.learning; --", "a\0b"]
+    "query",
+    [
+        "",
+        "???",
+        "the of and",
+        "x" * 20_000,
+        "'); DROP TABLE learning.learning; --",
+        "a\0b",
+        "\udcff",
+        "tea & | ! <-> :* ((",
+    ],
 )
 def test_given_a_query_that_says_nothing_or_too_much_when_recalled_then_everything_is_there_all_the_same(
     machine: LearningMachine, query: str
@@ -148,6 +160,9 @@ def test_given_an_insight_that_was_promoted_when_both_namespaces_are_read_then_i
         ({"query": 3}, "query"),
         ({"as_of": "yesterday"}, "as_of"),
         ({"as_of": datetime(2026, 1, 1)}, "as_of"),  # noqa: DTZ001 - that it has no time zone is the point
+        ({"as_of": datetime.now(UTC) + timedelta(days=366)}, "as_of"),
+        ({"max_tokens": 10**400}, "max_tokens"),
+        ({"deadline": float("nan")}, "deadline"),
         ({"freshness": "very"}, "freshness"),
         ({"wait_for": "receipt"}, "wait_for"),
     ],
@@ -159,8 +174,98 @@ def test_given_arguments_that_cannot_be_used_when_recalled_then_they_are_named(
         machine.recall(user_id="alice", **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 10**9}, "limit"),
+        ({"limit": 1.5}, "limit"),
+        ({"store": ["user_profile"]}, "store"),
+        ({"store": "nope"}, "store"),
+        ({"namespace": 3}, "namespace"),
+    ],
+)
+def test_given_arguments_that_cannot_be_used_when_searched_then_they_are_named(
+    machine: LearningMachine, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{named}: "):
+        machine.search("tea", user_id="alice", **arguments)
+
+
+@pytest.mark.parametrize("hours", [-14, 0, 14])
+def test_given_the_first_moment_there_is_when_recalled_then_nothing_was_known(
+    machine: LearningMachine, hours: int
+) -> None:
+    then = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=hours)))
+    found = machine.recall("chess", user_id="alice", as_of=then, deadline=10, on_error="raise")
+    assert found.learnings == ()
+    assert machine.search("chess", user_id="alice", as_of=then) == ()
+
+
 async def test_given_asyncio_when_recalled_and_searched_then_the_answers_are_the_same(machine: LearningMachine) -> None:
     asked = "Which seat should I book on my flight?"
     assert (await machine.arecall(asked, user_id="alice")).learnings == machine.recall(asked, user_id="alice").learnings
     assert await machine.asearch(asked, user_id="alice") == machine.search(asked, user_id="alice")
+    await machine.aclose()
+
+
+def test_given_a_moment_when_recalled_then_it_does_not_count_as_recalled(machine: LearningMachine) -> None:
+    for _ in range(8):
+        machine.recall("Where do I live?", user_id="alice", as_of=datetime.now(UTC))
+    assert machine._counts._kept == {}
+    for _ in range(8):
+        machine.recall("Where do I live?", user_id="alice")
+    assert set(machine._counts._kept) == {"default"}
+
+
+def _embed(everything_db: Database, vectors: dict[str, list[float]], state: str) -> None:
+    """Vectors of a model, by the learning's content; and how far the model is."""
+    with everything_db.engine.begin() as connection:
+        for content, vector in vectors.items():
+            connection.execute(
+                text(
+                    "INSERT INTO learning.learning_embedding (tenant, learning_id, model, embedding) "
+                    "SELECT tenant, id, 'm', cast(:vector AS vector) FROM learning.learning WHERE content = :content"
+                ),
+                {"vector": str(vector), "content": content},
+            )
+        connection.execute(
+            text(
+                "INSERT INTO learning.embedding_model (tenant, model, dimensions, state) VALUES ('default', 'm', 2, :state) "
+                "ON CONFLICT (tenant, model) DO UPDATE SET state = excluded.state"
+            ),
+            {"state": state},
+        )
+
+
+async def test_given_a_model_that_still_lacks_vectors_when_asked_then_it_is_not_read_with_until_it_is_complete(
+    machine: LearningMachine, everything_db: Database
+) -> None:
+    class Embedder:
+        model = "m"
+
+        def warm(self) -> None: ...
+
+        def embed(self, *_: object) -> list[float]:
+            return [1.0, 0.0]
+
+        async def aembed(self, *_: object) -> list[float]:
+            return [1.0, 0.0]
+
+        def close(self) -> None: ...
+
+    words = machine.recall("zebra", user_id="alice").learnings
+    machine._embedder = Embedder()  # type: ignore[assignment]  # all that is called of it
+    _embed(everything_db, {"Is allergic to peanuts": [1.0, 0.1]}, "building")
+    assert words[0].content != "Is allergic to peanuts"
+    assert machine.recall("zebra", user_id="alice").learnings == words
+    assert (await machine.arecall("zebra", user_id="alice")).learnings == words
+    assert machine.search("zebra", user_id="alice") == ()
+
+    _embed(everything_db, {each: [0.1, 1.0] for each in MEMORIES[1:]}, "reading")
+    best = "Is allergic to peanuts"
+    assert machine.recall("zebra", user_id="alice").learnings[0].content == best
+    assert (await machine.arecall("zebra", user_id="alice")).learnings[0].content == best
+    assert machine.search("zebra", user_id="alice")[0].learning.content == best
+    assert machine.for_tenant("other").recall("zebra", user_id="alice").degraded is None
     await machine.aclose()

@@ -1,6 +1,8 @@
 """The endpoints, read by the real OpenAI SDK."""
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from learning_ops.offline import NOTHING_FOUND_NOTE, OFFLINE_MODEL_NAME
-from learning_ops.offline.server import OfflineModel, Settings, running
+from learning_ops.offline.server import OfflineModel, Settings, loopback_socket, running
 
 
 class Cited(BaseModel):
@@ -353,3 +355,20 @@ def test_given_a_request_log_when_requests_are_served_then_it_keeps_a_hash_and_b
 
 def test_given_nothing_found_when_noted_then_the_note_names_the_way_out() -> None:
     assert NOTHING_FOUND_NOTE == "offline rules found nothing here; start with --model openai"
+
+
+async def test_given_its_socket_when_a_client_connects_then_answers_are_sent_at_once() -> None:
+    asked: asyncio.Queue[int] = asyncio.Queue()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted: socket.socket = writer.get_extra_info("socket")
+        asked.put_nowait(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    bound = loopback_socket("127.0.0.1", 0)
+    server = await asyncio.start_server(connected, sock=bound)
+    async with server:
+        _, writer = await asyncio.open_connection(*bound.getsockname())
+        assert await asked.get()
+        writer.close()
+        await writer.wait_closed()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -219,3 +220,38 @@ print(first is None, took < 0.3)
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["True", "True"]
+
+
+def test_given_a_machine_when_it_is_made_then_no_sdk_is_imported_and_the_first_recall_begins_to_even_without_a_query() -> (
+    None
+):
+    code = """
+import sys, threading, time
+from learning_machine import LearningMachine
+machine = LearningMachine(database_url="postgresql://app:pw@127.0.0.1:1/x", redis_url="redis://127.0.0.1:1/0")
+print("openai" in sys.modules, "celery" in sys.modules, threading.active_count())
+machine.recall(user_id="alice", deadline=0.01)
+until = time.monotonic() + 30
+while machine._embedder._client._making is None or not machine._embedder._client._making.done():
+    assert time.monotonic() < until
+    time.sleep(0.01)
+print("openai" in sys.modules, machine._embedder.counts.late)
+"""
+    embeds = {"LEARNING_EMBEDDING_MODEL": "m", "LEARNING_EMBEDDING_BASE_URL": "http://127.0.0.1:1/v1"}
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **embeds})
+    assert shown.stdout.split() == ["False", "False", "1", "True", "0"]
+
+
+def test_given_no_thread_to_be_had_when_a_query_is_embedded_then_it_is_none_and_nothing_is_raised(
+    scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = late(scripted)
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    embedder.warm()
+    assert embedder.embed(QUERY) is None
+    assert embedder.counts.failed == 1

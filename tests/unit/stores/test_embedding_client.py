@@ -96,6 +96,7 @@ def test_given_dimensions_when_embedded_then_they_are_asked_for_and_an_answer_of
         (Answer(raw=b'{"data": [{"index": 0, "embedding": []}], "model": "m"}'), "server_error"),
         (Answer(raw=b'{"data": [{"index": 0, "embedding": ["x"]}], "model": "m"}'), "server_error"),
         (Answer(raw=b'{"data": [{"index": 0, "embedding": [NaN]}], "model": "m"}'), "server_error"),
+        (Answer(raw=b'{"data": [{"index": 0, "embedding": [1' + b"0" * 400 + b"]}]}"), "server_error"),
         (Answer(raw=b'{"data": [{"index": 7, "embedding": [1]}], "model": "m"}'), "server_error"),
     ],
 )
@@ -121,6 +122,30 @@ def test_given_vectors_of_unlike_length_when_embedded_then_it_is_no_answer(
 
     with pytest.raises(EmbeddingFailed, match="another form"):
         client.embed(["a", "b"], 10)
+
+
+def test_given_vectors_too_long_or_too_short_to_compute_with_when_embedded_then_their_direction_is_kept(
+    scripted: ScriptedModel, client: EmbeddingClient
+) -> None:
+    data = [{"index": i, "embedding": [3 * size, 4 * size]} for i, size in enumerate((1e30, 1e6, 1e-30, 1.0))]
+    scripted.answer = lambda _: Answer(raw=json.dumps({"data": data, "model": "m"}).encode())
+
+    found = client.embed(["a", "b", "c", "d"], 10).vectors
+
+    assert all(near(vector, [0.6, 0.8]) for vector in found[:3])
+    assert near(found[3], [3.0, 4.0])
+
+
+def test_given_a_vector_of_zeros_when_embedded_then_its_text_is_refused_since_it_has_no_cosine(
+    scripted: ScriptedModel, client: EmbeddingClient
+) -> None:
+    data = [{"index": 0, "embedding": [1.0, 0.0]}, {"index": 1, "embedding": [0.0, 0.0]}]
+    scripted.answer = lambda _: Answer(raw=json.dumps({"data": data, "model": "m"}).encode())
+
+    with pytest.raises(EmbeddingFailed, match="zeros") as failed:
+        client.embed(["a", SECRET], 10)
+
+    assert failed.value.outcome == "refused"
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [({"Retry-After": "7"}, 7.0), ({"Retry-After": "soon"}, None)])

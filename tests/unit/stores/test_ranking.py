@@ -29,7 +29,7 @@ def test_given_a_request_when_its_parameters_are_made_then_they_are_in_the_order
     )
     *sent, weights = request.parameters()
     stores, scopes = ["user_profile", "entity_memory"], ["user/a", "namespace/global"]
-    assert sent == [stores, scopes, "who", "simple", [0.5, 1.0], "m", 7, then]
+    assert sent == [stores, scopes, "who", "simple", "{0.5,1}", "m", 7, then]
     assert json.loads(weights)["neighbours"] == list(DEFAULT_WEIGHTS.neighbours)
 
 

@@ -30,6 +30,14 @@ def test_given_nothing_when_rendered_then_there_is_no_block() -> None:
     assert render((), (), 0, 1_000, HEADINGS) == ("", 0, ())
 
 
+def test_given_a_budget_without_room_for_any_learning_when_rendered_then_it_says_how_many_there_are() -> None:
+    text, shown, _ = render([learning("Likes tea")], (), 14, 50, HEADINGS)
+
+    assert shown == 0
+    assert text.splitlines()[-2:] == ["(15 more not shown)", CLOSING]
+    assert len(text) <= 200
+
+
 def test_given_learnings_and_fresh_words_when_rendered_then_each_has_its_heading_and_its_mark() -> None:
     fresh = message("I moved to Rome.")
     text, shown, unprocessed = render(
