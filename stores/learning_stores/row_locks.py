@@ -88,16 +88,20 @@ def arrays(keys: Collection[Key]) -> dict[str, list[Any]]:
     }
 
 
-# Who took the place of a row that is no longer live, however many steps on; never beyond the place.
+# Who took the place of a row that is no longer live, or brought it back, however many steps on; never beyond the place.
 _SUCCESSOR = text("""
-    WITH RECURSIVE chain AS (
-        SELECT replaced_by FROM learning.learning
-        WHERE tenant = :tenant AND id = :id AND store = :store AND scope = :scope
+    WITH RECURSIVE chain (id) AS (
+        SELECT id FROM learning.learning WHERE tenant = :tenant AND id = :id AND store = :store AND scope = :scope
         UNION
-        SELECT l.replaced_by FROM learning.learning l JOIN chain c ON l.tenant = :tenant AND l.id = c.replaced_by
+        SELECT next.id FROM chain c CROSS JOIN LATERAL (
+            SELECT l.replaced_by AS id FROM learning.learning l
+            WHERE l.tenant = :tenant AND l.id = c.id AND l.replaced_by IS NOT NULL
+            UNION ALL
+            SELECT l.id FROM learning.learning l WHERE l.tenant = :tenant AND l.restores = c.id) AS next
     )
-    SELECT l.id FROM chain c JOIN learning.learning l ON l.tenant = :tenant AND l.id = c.replaced_by
+    SELECT l.id FROM chain c JOIN learning.learning l ON l.tenant = :tenant AND l.id = c.id
     WHERE l.status = 'active' AND l.store = :store AND l.scope = :scope
+    ORDER BY l.live_from DESC, l.id DESC LIMIT 1
 """)
 
 

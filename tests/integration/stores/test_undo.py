@@ -105,6 +105,18 @@ def test_given_what_ended_by_something_undone_when_it_is_said_again_then_it_is_l
     past.check()
 
 
+def test_given_a_row_that_was_read_before_an_undo_brought_it_back_when_it_is_retracted_then_the_row_that_restores_it_ends(
+    past: Past,
+) -> None:
+    past.hear(says("Likes tea"), occurred_at=at(0))
+    read = past.row("Likes tea")["id"]
+    taken = past.hear(lambda window: [Retire(learning_id=read, citations=(citation(window),))], occurred_at=at(1))
+    past.undo(taken)
+    past.hear(lambda window: [Retire(learning_id=read, citations=(citation(window),))], occurred_at=at(2))
+    assert past.live() == []
+    past.check()
+
+
 def test_given_a_retraction_when_it_is_undone_then_what_it_took_back_is_live_again(past: Past) -> None:
     past.hear(says("Likes tea"), occurred_at=at(0))
     tea = past.row("Likes tea")["id"]
