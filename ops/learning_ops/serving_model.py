@@ -7,29 +7,23 @@ from pathlib import Path
 from typing import Literal
 
 from learning_ops.offline import OFFLINE_MODEL_NAME
-from learning_stores.embedding_endpoint import DEFAULT_MODEL
+from learning_stores.embedding_endpoint import DEFAULT_MODEL, EmbeddingEndpoint
 
 ModelChoice = Literal["offline", "openai"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingModel:
-    """What extracts and embeds: its name, where what is said is sent, and how workers and agents are told.
+    """What extracts: its name, where what is said is sent, and how workers and agents are told; and what embeds with it.
 
-    The keys are written nowhere.
+    The key is written nowhere. `embedding` is where what is remembered is embedded, unless variables name another place.
     """
 
     name: str
     base_url: str
     env: Mapping[str, str]
-    embedding_env: Mapping[str, str]
     key: Mapping[str, str]
-    embedding_key: Mapping[str, str]
-
-    @property
-    def embedding_name(self) -> Mapping[str, str]:
-        """What embeds, by its name alone."""
-        return {"LEARNING_EMBEDDING_MODEL": self.embedding_env["LEARNING_EMBEDDING_MODEL"]}
+    embedding: EmbeddingEndpoint
 
     @property
     def is_offline(self) -> bool:
@@ -41,14 +35,8 @@ def offline_model(port: int, key: str) -> ServingModel:
     """The offline model on a loopback port; `key` is one that was made for it."""
     url = f"http://127.0.0.1:{port}/v1"
     env = {"LEARNING_MODEL": OFFLINE_MODEL_NAME, "LEARNING_MODEL_BASE_URL": url, "LEARNING_MODEL_API_KEY": key}
-    embedding_env = {
-        "LEARNING_EMBEDDING_MODEL": OFFLINE_MODEL_NAME,
-        "LEARNING_EMBEDDING_BASE_URL": url,
-        "LEARNING_EMBEDDING_API_KEY": key,
-    }
-    return ServingModel(
-        name=OFFLINE_MODEL_NAME, base_url=url, env=env, embedding_env=embedding_env, key={}, embedding_key={}
-    )
+    embedding = EmbeddingEndpoint(model=OFFLINE_MODEL_NAME, base_url=url, key=key)
+    return ServingModel(name=OFFLINE_MODEL_NAME, base_url=url, env=env, key={}, embedding=embedding)
 
 
 def models_file() -> dict[str, str]:
@@ -75,8 +63,7 @@ def openai_model(key: str | None) -> ServingModel:
         name=name,
         base_url=model.base_url,
         env={"LEARNING_MODEL": name},
-        # What is remembered goes where conversations go, and nowhere else.
-        embedding_env={"LEARNING_EMBEDDING_MODEL": DEFAULT_MODEL, "LEARNING_EMBEDDING_BASE_URL": model.base_url},
         key={model.key_variable: key},
-        embedding_key={"LEARNING_EMBEDDING_API_KEY": key},
+        # What is remembered goes where conversations go, and nowhere else.
+        embedding=EmbeddingEndpoint(model=DEFAULT_MODEL, base_url=model.base_url, key=key),
     )

@@ -18,6 +18,7 @@ from learning_ops.embedded import DataDirectory, EmbeddedServices
 from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, STORING, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
+from learning_ops.serving_embedding import EmbeddingVariables, ServingEmbedding, embedding_of
 from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
 
 DATABASE = "learning"
@@ -47,7 +48,8 @@ class Addresses:
 class Stack:
     """Everything that turns emitted events into memory, on a data directory that the caller holds.
 
-    `openai_key` is needed with model "openai"; it goes to the workers' environment alone. `tell` hears what is started.
+    `openai_key` is needed with model "openai"; it goes to the workers' environment alone. `embedding` are the variables that
+    say what embeds; what the model brings along where there are none. `tell` hears what is started.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Stack:
         *,
         model: ModelChoice = "offline",
         openai_key: str | None = None,
+        embedding: EmbeddingVariables | None = None,
         operators: bool = False,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -63,11 +66,13 @@ class Stack:
         self.services = EmbeddedServices(data)
         self._choice = model
         self._openai_key = openai_key
+        self._embedding_variables = embedding
         self._operators = operators
         self._tell = tell
         self._children: list[ManagedProcess] = []
         self._addresses: Addresses | None = None
         self._model: ServingModel | None = None
+        self._embedding: ServingEmbedding | None = None
         self._run = data.folder(
             "run"
         )  # the children's working directory: no module and no .learning/env to be found in it
@@ -98,6 +103,7 @@ class Stack:
             self._model = offline_model(port, self.data.secret("offline-model"))
         else:
             self._model = openai_model(self._openai_key)
+        self._embedding = embedding_of(self._model, self._embedding_variables)
         self._tell("dispatcher and workers")
         waiting = [self._add(self._dispatcher())]
         waiting += [self._add(self._worker(store)) for store in _stores()]
@@ -135,13 +141,19 @@ class Stack:
         return self._model
 
     @property
+    def embedding(self) -> ServingEmbedding:
+        """What embeds, once everything serves."""
+        assert self._embedding is not None
+        return self._embedding
+
+    @property
     def children(self) -> Sequence[ManagedProcess]:
         """The processes besides the two servers, in the order of their start."""
         return tuple(self._children)
 
     def env(self) -> dict[str, str]:
         """What an agent or a worker in another terminal has to know; no key that the user set, and no wider role."""
-        return {**_only(self.addresses.env(), *_AGENTS), **self.model.env, **self.model.embedding_env}
+        return {**_only(self.addresses.env(), *_AGENTS), **self.model.env, **self.embedding.env}
 
     def operator_env(self) -> dict[str, str]:
         """What an operator in another terminal has to know besides."""
@@ -191,19 +203,20 @@ class Stack:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
         argv = ["-m", "learning_ops.main", "dispatcher"]
         # What embeds, without a key: whether there is anything to nudge a worker for.
-        return self._process("dispatcher", argv, {**wanted, **self.model.embedding_name}, inherited=INHERITED | STORING)
+        return self._process("dispatcher", argv, {**wanted, **self.embedding.name_alone}, inherited=INHERITED | STORING)
 
     def _worker(self, store: str) -> ManagedProcess:
-        return self._working(store, _THREADS, {**self.model.env, **self.model.key})
+        return self._working(store, _THREADS, {**self.model.env, **self.model.key}, outward=not self.model.is_offline)
 
     def _embedding_worker(self) -> ManagedProcess:
         # Two: one tenant's backlog leaves a thread to the others.
-        return self._working("embed", 2, {**self.model.embedding_env, **self.model.embedding_key})
+        env = {**self.embedding.env, **self.embedding.key}
+        return self._working("embed", 2, env, outward=not self.embedding.is_offline)
 
-    def _working(self, queue: str, threads: int, env: Mapping[str, str]) -> ManagedProcess:
+    def _working(self, queue: str, threads: int, env: Mapping[str, str], *, outward: bool) -> ManagedProcess:
         wanted = _only(self.addresses.env(), *_AGENTS)
         options = ["-Q", f"learning.{queue}", "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h", "-E"]
-        inherited = INHERITED | IMPORTING | (OUTWARD if self._choice == "openai" else frozenset())
+        inherited = INHERITED | IMPORTING | (OUTWARD if outward else frozenset())
         return self._process(
             queue.replace("_", "-") + "-worker",
             [*_CELERY, "worker", *options, *_ALONE],

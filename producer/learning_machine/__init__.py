@@ -50,6 +50,7 @@ from learning_schemas.results import (
     UnprocessedMessage,
 )
 from learning_schemas.spec import StoreSpec
+from learning_stores.export import Export
 from learning_stores.forgetting_receipt import ForgetReceipt
 from learning_stores.grounding import content_key
 from learning_stores.operations import (
@@ -82,6 +83,7 @@ __all__ = [
     "EntityMemoryConfig",
     "EntityName",
     "Evidence",
+    "Export",
     "ForgetReceipt",
     "Found",
     "Grounds",

@@ -3,11 +3,13 @@
 An event is accepted once it is in its stream, or, where Redis is down, full, read-only or silent, in the Postgres event log,
 or, where that is away too, on the disk of a spool directory. Which it was is in the receipt. All of it together takes no
 longer than one budget of time, and a server that fails is left alone for a while.
+
+What is said after an event that lies in the spool goes there too, as long as both are about the same subject: else it would
+overtake it. Where the spool does not take it, it is better accepted out of order than not at all.
 """
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from learning_machine.accepted_counts import AcceptedCounts
 from learning_machine.breaker import breaker_for
 from learning_machine.deadline import awithin
 from learning_machine.failure import told as told  # where others look for it
 from learning_machine.fallback import Entry, Fallback
-from learning_machine.lock import Lock
 from learning_machine.numbering import numbering_for
 from learning_machine.streams import SOCKET_SECONDS, NoConnectionFree, Streams
 from learning_schemas.closing import ProducerClosed
@@ -31,13 +33,15 @@ from learning_schemas.spec import DEFAULT_SPEC, MachineSpec
 from learning_stores.database import Database
 
 if TYPE_CHECKING:
+    from learning_machine.spool import Spool
     from learning_machine.spool_drainer import Drainer
 
 logger = logging.getLogger("learning_machine")
 
-LOG_EVERY = 60.0
 REDIS_SHARE = 0.5
-"""Of the budget, at most, and of `SOCKET_SECONDS`."""
+"""Of the budget, or of what is left of it, at most, and of `SOCKET_SECONDS`."""
+BEHIND_SHARE = 0.5
+"""Of the budget, for the spool where an event has to come behind others there: its disk may be slow, and is the right place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +69,10 @@ class Emitter:
         self._limits = limits
         self._seconds = limits.seconds
         self._redis_seconds = min(SOCKET_SECONDS, limits.seconds * REDIS_SHARE)
+        self._spool: Spool | None = None
         self._drainer: Drainer | None = None
         self._fallback = self._fallbacks(redis_url, database)
-        self.accepted: Counter[Via] = Counter()
-        self._counting = Lock()
-        self._logged: dict[Via, float] = {}
+        self.counts = AcceptedCounts()
 
     def _fallbacks(self, redis_url: str, database: Database) -> Fallback:
         limits = self._limits
@@ -79,7 +82,7 @@ class Emitter:
         from learning_machine.spool_drain import Taker
         from learning_machine.spool_drainer import Drainer
 
-        spool = spool_for(limits.spool_dir, destination_name(database.url))
+        self._spool = spool = spool_for(limits.spool_dir, destination_name(database.url))
         url = database.url.render_as_string(hide_password=False)
         self._drainer = Drainer(spool, lambda: Taker(url, redis_url, limits.shards))
         return Fallback(
@@ -89,45 +92,59 @@ class Emitter:
     def emit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
         """Send an event. Raises `InvalidEvent` where it cannot be sent, `NotAccepted` where no place takes it."""
         entry = self._entry(event)
-        began = time.monotonic()
-        if not self._breaker.is_open or self._may_probe(began):
+        began = now = time.monotonic()
+        until = began + self._redis_seconds
+        causes: dict[str, str] = {}
+        if self._spool is not None and self._spool.held and self._spool.holds(entry.whose):
+            if self._fallback.spooled(entry, began + self._seconds * BEHIND_SHARE, causes):
+                return self._receipt(entry, "spool", redactions, causes)
+            now = time.monotonic()
+            until = self._until(began, now)
+        if not self._breaker.is_open or self._may_probe(now):
             try:
                 if event.spec is None or (event.tenant, event.spec) in self._known:
-                    self._streams.append(entry.stream, entry.body, began + self._redis_seconds)
+                    self._streams.append(entry.stream, entry.body, until)
                 else:
-                    registered = self._streams.append_with_spec(*self._with_spec(entry), began + self._redis_seconds)
+                    registered = self._streams.append_with_spec(*self._with_spec(entry), until)
                     self._learn(event, registered)
             except (RedisError, OSError) as error:
-                cause = self._failed(began, error)
+                cause = self._failed(now, error)
             else:
                 self._breaker.succeeded(time.monotonic())
-                return self._receipt(entry, "stream", redactions)
+                return self._receipt(entry, "stream", redactions, causes)
         else:
-            cause = self._breaker.why(began)
-        causes = {"redis": cause}
-        return self._fallen_back(entry, self._fallback.accept(entry, began + self._seconds, causes), redactions, causes)
+            cause = self._breaker.why(now)
+        causes["redis"] = cause
+        return self._receipt(entry, self._fallback.accept(entry, began + self._seconds, causes), redactions, causes)
 
     async def aemit(self, event: ConversationCompleted, redactions: dict[str, int]) -> Receipt:
         """The same from asyncio."""
         entry = self._entry(event)
-        began = time.monotonic()
-        if not self._breaker.is_open or self._may_probe(began):
+        began = now = time.monotonic()
+        until = began + self._redis_seconds
+        causes: dict[str, str] = {}
+        if self._spool is not None and self._spool.held and self._spool.holds(entry.whose):
+            if await self._fallback.aspooled(entry, began + self._seconds * BEHIND_SHARE, causes):
+                return self._receipt(entry, "spool", redactions, causes)
+            now = time.monotonic()
+            until = self._until(began, now)
+        if not self._breaker.is_open or self._may_probe(now):
             try:
                 if event.spec is None or (event.tenant, event.spec) in self._known:
-                    await self._streams.aappend(entry.stream, entry.body, began + self._redis_seconds)
+                    await self._streams.aappend(entry.stream, entry.body, until)
                 else:
-                    asked = self._streams.aappend_with_spec(*self._with_spec(entry), began + self._redis_seconds)
+                    asked = self._streams.aappend_with_spec(*self._with_spec(entry), until)
                     self._learn(event, await asked)
             except (RedisError, OSError) as error:
-                cause = self._failed(began, error)
+                cause = self._failed(now, error)
             else:
                 self._breaker.succeeded(time.monotonic())
-                return self._receipt(entry, "stream", redactions)
+                return self._receipt(entry, "stream", redactions, causes)
         else:
-            cause = self._breaker.why(began)
-        causes = {"redis": cause}
+            cause = self._breaker.why(now)
+        causes["redis"] = cause
         via = await self._fallback.aaccept(entry, began + self._seconds, causes)
-        return self._fallen_back(entry, via, redactions, causes)
+        return self._receipt(entry, via, redactions, causes)
 
     def _entry(self, event: ConversationCompleted) -> Entry:
         """The event numbered and in its wire form. One that is refused takes no number; one sent again keeps its own."""
@@ -170,18 +187,14 @@ class Emitter:
             self._breaker.failed(began, time.monotonic(), cause)
         return cause
 
-    def _fallen_back(self, entry: Entry, via: Via, redactions: dict[str, int], causes: Mapping[str, str]) -> Receipt:
-        if via == "spool" and self._drainer is not None:
-            self._drainer.due = True
-        receipt = self._receipt(entry, via, redactions)
-        self._log_fallback(via, causes)
-        return receipt
+    def _until(self, began: float, now: float) -> float:
+        """Until when Redis may take, where the spool was asked before and did not take the event."""
+        return now + min(self._redis_seconds, (began + self._seconds - now) * REDIS_SHARE)
 
-    def _receipt(self, entry: Entry, via: Via, redactions: dict[str, int]) -> Receipt:
-        with self._counting.mutex:
-            self.accepted[via] += 1
-        if self._drainer is not None and self._drainer.due and via != "spool":
-            self._drainer.wake()
+    def _receipt(self, entry: Entry, via: Via, redactions: dict[str, int], causes: Mapping[str, str]) -> Receipt:
+        self.counts.add(via, causes)
+        if self._drainer is not None and (via == "spool" or self._drainer.due):
+            self._drainer.wake(spooled=via == "spool")
         event = entry.event
         return Receipt(
             event_id=event.id,
@@ -193,18 +206,6 @@ class Emitter:
             seq=entry.seq,
             redactions=redactions,
         )
-
-    def _log_fallback(self, via: Via, causes: Mapping[str, str]) -> None:
-        """Once a minute: anything but the stream is worth knowing, and a storm of it is not."""
-        now = time.monotonic()
-        if now - self._logged.get(via, -LOG_EVERY) >= LOG_EVERY:
-            self._logged[via] = now
-            logger.warning(
-                "events are accepted by %s, because other places do not take them (%s); %d so far",
-                via,
-                "; ".join(f"{place}: {cause}" for place, cause in causes.items()),
-                self.accepted[via],
-            )
 
     def close(self) -> None:
         """Say the last number, drain the spool as far as that is quick, and give back this process's connections."""

@@ -18,6 +18,7 @@ from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import NotAccepted
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.results import Via
+from learning_schemas.scope import subject_of
 from learning_schemas.spec import MachineSpec
 from learning_stores.database import Database
 from learning_stores.event_log import Incoming, Interference, Verdict, accept_directly
@@ -46,6 +47,11 @@ class Entry(NamedTuple):
     body: bytes
     spec: MachineSpec
 
+    @property
+    def whose(self) -> tuple[str, str]:
+        """Tenant and subject."""
+        return self.event.tenant, subject_of(self.event.user_id, self.event.session_id)
+
     def numbered(self) -> ConversationCompleted:
         """The event as its body says it."""
         return self.event.model_copy(update={"producer": self.producer, "seq": self.seq})
@@ -71,10 +77,28 @@ class Fallback:
         """Whether no place here would take an event."""
         return self._spool is None and self._breaker.is_open
 
+    def spooled(self, entry: Entry, until: float, causes: dict[str, str]) -> bool:
+        """Whether the spool took the event, which is to come behind others there; if not, `causes` says why."""
+        try:
+            within(until - time.monotonic(), lambda: self._append(entry))
+        except OSError as error:
+            causes["spool"] = _told(error)
+            return False
+        return True
+
+    async def aspooled(self, entry: Entry, until: float, causes: dict[str, str]) -> bool:
+        """The same from asyncio."""
+        try:
+            await awithin(until - time.monotonic(), lambda: self._append(entry))
+        except OSError as error:
+            causes["spool"] = _told(error)
+            return False
+        return True
+
     def accept(self, entry: Entry, until: float, causes: dict[str, str]) -> Via:
         """Where the event was accepted; `causes` says why not before, and is added to. Raises `NotAccepted`."""
         began = time.monotonic()
-        left = until - self._reserved - began
+        left = until - self._kept(causes) - began
         if self._may_ask(began, left, causes):
             try:
                 verdict = within(left, lambda: self._accept_directly(entry))
@@ -82,8 +106,8 @@ class Fallback:
                 self._failed(began, error, causes)
             else:
                 return self._accepted(entry, verdict, causes)
-        if self._spool is None:
-            raise NotAccepted(entry.numbered(), causes)
+        if self._spool is None or "spool" in causes:
+            raise self._nowhere(entry, causes)
         try:
             within(max(until - time.monotonic(), self._reserved), lambda: self._append(entry))
         except OSError as error:
@@ -93,7 +117,7 @@ class Fallback:
     async def aaccept(self, entry: Entry, until: float, causes: dict[str, str]) -> Via:
         """The same from asyncio."""
         began = time.monotonic()
-        left = until - self._reserved - began
+        left = until - self._kept(causes) - began
         if self._may_ask(began, left, causes):
             try:
                 async with asyncio.timeout(left):
@@ -102,8 +126,8 @@ class Fallback:
                 self._failed(began, error, causes)
             else:
                 return self._accepted(entry, verdict, causes)
-        if self._spool is None:
-            raise NotAccepted(entry.numbered(), causes)
+        if self._spool is None or "spool" in causes:
+            raise self._nowhere(entry, causes)
         try:
             await awithin(max(until - time.monotonic(), self._reserved), lambda: self._append(entry))
         except OSError as error:
@@ -134,6 +158,10 @@ class Fallback:
             else:
                 self._breaker.succeeded(time.monotonic())
         return causes.get("postgres")
+
+    def _kept(self, causes: dict[str, str]) -> float:
+        """Seconds that are kept for the spool, unless it was asked before."""
+        return 0.0 if "spool" in causes else self._reserved
 
     def _may_ask(self, now: float, left: float, causes: dict[str, str]) -> bool:
         if left <= 0:
@@ -175,10 +203,14 @@ class Fallback:
 
     def _append(self, entry: Entry) -> None:
         assert self._spool is not None
-        self._spool.append(entry.body, entry.spec.to_json(), self._spool_bytes)
+        self._spool.append(entry.whose, entry.body, entry.spec.to_json(), self._spool_bytes)
 
     def _not_spooled(self, entry: Entry, error: OSError, causes: dict[str, str]) -> NotAccepted:
-        return NotAccepted(entry.numbered(), {**causes, "spool": _told(error)})
+        return self._nowhere(entry, {**causes, "spool": _told(error)})
+
+    def _nowhere(self, entry: Entry, causes: dict[str, str]) -> NotAccepted:
+        places = ("redis", "postgres", "spool")  # as they are asked as a rule
+        return NotAccepted(entry.numbered(), {place: causes[place] for place in places if place in causes})
 
 
 def _told(error: Exception) -> str:

@@ -111,6 +111,7 @@ def _sweep_stream(
 def _sweep_spool(
     database: Database, directory: Path, scope: Scope, matches: Callable[[ConversationCompleted], bool]
 ) -> int:
+    from learning_machine.spool import destination_name
     from learning_machine.spool_drain import blank_matching  # Unix alone has its locks
 
     def refused(event: ConversationCompleted) -> bool:
@@ -119,7 +120,7 @@ def _sweep_spool(
         database.run(scope.target.tenant, _refuse, "spool", str(event.id), event)
         return True
 
-    return blank_matching(directory, refused)
+    return blank_matching(directory, destination_name(database.url), refused)
 
 
 def _read(body: bytes | None) -> ConversationCompleted | None:

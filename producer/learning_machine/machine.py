@@ -32,6 +32,7 @@ from learning_machine.event_loops import EventLoops
 from learning_machine.forgetting import Forgetting
 from learning_machine.forgetting_outside import WaysIn
 from learning_machine.library import Library
+from learning_machine.portability import Portability
 from learning_machine.proposals import Proposals
 from learning_machine.query_embedding import QueryEmbedder
 from learning_machine.recall_counts import RecallCounts
@@ -59,7 +60,7 @@ _AGENT_SECONDS = 2
 """What an agent waits for Postgres, to connect and for each answer; recall has its own deadline."""
 
 
-class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entities, Forgetting):
+class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entities, Forgetting, Portability):
     """Memory for one kind of agent. Making one connects to nothing; safe in threads, after a fork, and in many event loops.
 
     A machine that names no store has the user profile and the session context; one that names any has exactly those. `stores`

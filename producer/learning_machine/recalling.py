@@ -16,6 +16,7 @@ from learning_machine.settling import FAILURES, Waiting
 from learning_schemas.errors import InvalidArgument, RecallFailed
 from learning_schemas.results import Found, Recall, Receipt
 from learning_schemas.scope import namespace_scope
+from learning_stores.place import namespaces_read
 from learning_stores.ranking import DEFAULT_LANGUAGE, RankRequest
 from learning_stores.recall import Recaller, RecallRequest
 from learning_stores.rendering import Headings
@@ -132,7 +133,8 @@ class Recalling(Asking):
         """What matters most to a query, best first, each with its score and why it was found.
 
         Scores compare within one answer only. Live learnings of what this machine reads for the user and session; of one
-        `store` or `namespace` where that is given. Raises `InvalidArgument`, `MemoryUnavailable`.
+        `store` or `namespace` where that is given, which must be among those that it reads. The query's embedding counts where
+        some result's `why` has `vector`. Raises `InvalidArgument`, `MemoryUnavailable`.
         """
         request = self._rank_request(query, user_id, session_id, store, namespace, limit, as_of)
         if self._embedder is not None:
@@ -216,7 +218,7 @@ class Recalling(Asking):
             stores = (store,)
         places = self._reads(stores, user_id, session_id)
         if namespace is not None:
-            wanted = namespace_scope(checked_id("namespace", namespace), user_id)
+            wanted = namespace_scope(self._checked_namespace(namespace, stores), user_id)
             places = [(name, scope) for name, scope in places if scope == wanted]
         return RankRequest(
             places=tuple(places),
@@ -225,6 +227,19 @@ class Recalling(Asking):
             limit=checked_limit(limit, MAX_RESULTS),
             as_of=_checked_moment(as_of),
         )
+
+    def _checked_namespace(self, namespace: object, stores: Sequence[str]) -> str:
+        """One that some of these stores read: of any other nothing could ever be found."""
+        wanted = checked_id("namespace", namespace)
+        having = [name for name in stores if self._store(name).namespaced]
+        read = list(dict.fromkeys(each for name in having for each in namespaces_read(self.spec.stores[name])))
+        if not read:
+            raise InvalidArgument("namespace", f"means nothing to {' and '.join(stores)}", "Leave it out")
+        if wanted not in read:
+            raise InvalidArgument(
+                "namespace", f"is none that {' and '.join(having)} read here", f"Give one of {', '.join(read)}"
+            )
+        return wanted
 
     def _whose(self, user_id: str | None, session_id: str | None) -> tuple[str | None, str | None]:
         user_id = None if user_id is None else checked_id("user_id", user_id)

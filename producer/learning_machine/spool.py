@@ -2,6 +2,9 @@
 
 A process has one file in the directory for each database that its events are for, made with the first event that needs it.
 An event is on the disk (fsync) before it counts as accepted; of several at once, one call brings all to the disk.
+
+What is about the same subject comes behind what lies here (`holds`), so that it is not overtaken: into the file too, until
+that is drained so far. Of files that this process gave up, after an error of the disk or with `release`, nothing is held.
 """
 
 import os
@@ -17,6 +20,9 @@ from weakref import WeakSet
 from learning_machine.lock import Lock
 from learning_machine.spool_file import created, header, held, record, write_all
 from learning_schemas.errors import ConfigurationError
+
+Whose = tuple[str, str]
+"""(tenant, subject)."""
 
 _REMEDY = "Name a directory that this process may write to and others may not, made with `mkdir -m 700`"
 
@@ -63,11 +69,16 @@ class Spool:
     def __init__(self, directory: Path, destination: str) -> None:
         self.directory = directory
         self.destination = destination
+        self.held: dict[Whose, int] = {}  # where the last event of each subject that waits in the file ends
         self._lock = Lock()
         self._file: _File | None = None
         _ALL.add(self)
 
-    def append(self, event: bytes, spec: bytes, limit: int) -> None:
+    def holds(self, whose: Whose) -> bool:
+        """Whether an event about that subject waits in the own file. `held` alone says whether anything does."""
+        return whose in self.held
+
+    def append(self, whose: Whose, event: bytes, spec: bytes, limit: int) -> None:
         """Write an event and its spec, and bring them to the disk. Raises `SpoolFull` and `OSError`: it is then not there.
 
         `limit` is how many bytes the directory may hold. Several processes that write at the same moment may each exceed it
@@ -87,7 +98,7 @@ class Spool:
                 self._undo(file)
                 raise
             file.size += len(line)
-            end = file.size
+            self.held[whose] = end = file.size
         try:
             file.sync(end)
         except OSError:
@@ -106,10 +117,12 @@ class Spool:
         with self._lock.mutex:
             if (file := self._file) is None or file.path != path:
                 return
-            file.drained = until
+            file.drained = max(file.drained, until)  # another machine of this process may be further
             if file.drained == file.size:
                 file.path.unlink(missing_ok=True)
                 self._drop(file)
+            else:
+                self.held = {whose: end for whose, end in self.held.items() if end > file.drained}
 
     def release(self) -> None:
         """Leave the file to whoever drains the directory; the next event begins another one."""
@@ -136,14 +149,14 @@ class Spool:
 
     def _drop(self, file: _File) -> None:
         if self._file is file:
-            self._file = None
+            self._file, self.held = None, {}
             file.close()
 
     def leave_to_parent(self) -> None:
         """In the child of a fork."""
         if self._file is not None:
             os.close(self._file.descriptor)  # the parent's lock stays: it is held by the parent's own descriptor
-            self._file = None
+            self._file, self.held = None, {}
 
 
 _ALL: WeakSet[Spool] = WeakSet()

@@ -150,19 +150,20 @@ def drain(
 ) -> int:
     """Drain a file's records from one offset to another one, in their order. Returns the offset that was reached.
 
-    The caller holds the file's lock, or is the process that writes it.     Where no place
-    takes one, it stops, and `result.cause` says why.
+    The caller holds the file's lock, or is the process that writes it. Where no place takes one, it stops, and
+    `result.cause` says why.
     """
-    offset = start
+    offset, destination = start, destination_of(file)
     for found in records(file, start, until):
         if stop():
             break
         try:
             if found.state == "whole":
-                _take(path, found, taker, result)
+                _take(path, found, taker, result, destination)
                 blank(file.fileno(), found)
             elif found.state == "damaged":
-                set_aside(path, _aside(reason="the record is damaged", raw=base64.b64encode(found.line).decode()))
+                raw = base64.b64encode(found.line).decode()
+                set_aside(path, _aside(reason="the record is damaged", destination=destination, raw=raw))
                 blank(file.fileno(), found)
                 result.damaged += 1
             elif found.state == "torn":
@@ -203,8 +204,8 @@ def drain_directory(
             return
 
 
-def blank_matching(directory: Path, matches: Callable[[ConversationCompleted], bool]) -> int:
-    """Overwrite the events of a directory's files that match, those in use and those set aside too. Returns how many.
+def blank_matching(directory: Path, destination: str, matches: Callable[[ConversationCompleted], bool]) -> int:
+    """Overwrite the events for that database that match, in files in use and those set aside too. Returns how many.
 
     A record that is being drained meanwhile may be accepted: the event log has to refuse it.
     """
@@ -213,7 +214,7 @@ def blank_matching(directory: Path, matches: Callable[[ConversationCompleted], b
         if (file := opened(path)) is None:
             continue
         with file:
-            if destination_of(file) is None:
+            if destination_of(file) != destination:
                 continue
             for found in records(file, file.tell()):
                 if found.state == "whole" and _matches(found.event, matches):
@@ -221,18 +222,18 @@ def blank_matching(directory: Path, matches: Callable[[ConversationCompleted], b
                     count += 1
     for path in spooled(directory, REFUSED):
         with path.open("r+b") as file:
-            count += _forget_refused(file, matches)
+            count += _forget_refused(file, destination, matches)
     return count
 
 
-def _forget_refused(file: BinaryIO, matches: Callable[[ConversationCompleted], bool]) -> int:
-    """Take the words out of what was set aside; that it was, and why, stays."""
+def _forget_refused(file: BinaryIO, destination: str, matches: Callable[[ConversationCompleted], bool]) -> int:
+    """Take the words out of what was set aside; that it was, and why, stays. A line may not say for which database it is."""
     count = offset = 0
     for line in file.readlines():
         told = from_json(line) if line.endswith(b"}\n") else {}
         body = str(told.pop("event", "")).encode()
         told.pop("spec", None)
-        if body and _matches(body, matches):
+        if body and told.get("destination", destination) == destination and _matches(body, matches):
             os.pwrite(file.fileno(), to_json(told).ljust(len(line) - 1) + b"\n", offset)
             count += 1
         offset += len(line)
@@ -246,19 +247,19 @@ def _matches(body: bytes, matches: Callable[[ConversationCompleted], bool]) -> b
         return False
 
 
-def _take(path: Path, found: Record, taker: Taker, result: Drained) -> None:
+def _take(path: Path, found: Record, taker: Taker, result: Drained, destination: str | None) -> None:
     try:
         if taker.take(found.event, found.spec):
             result.accepted += 1
         else:
             result.known += 1
     except _Refused as error:
-        set_aside(path, _refusal(found, error))
+        set_aside(path, _refusal(found, error, destination))
         result.refused += 1
 
 
-def _refusal(found: Record, error: _Refused) -> bytes:
-    told: dict[str, Any] = {"reason": str(error)}
+def _refusal(found: Record, error: _Refused, destination: str | None) -> bytes:
+    told: dict[str, Any] = {"reason": str(error), "destination": destination}
     try:
         event = ConversationCompleted.from_json(found.event, max_bytes=len(found.event))
         told |= {"tenant": event.tenant, "event_id": str(event.id)}

@@ -1,7 +1,8 @@
-"""Draining in the background of the process that spools: when an emit goes through again, and when the machine is closed.
+"""Draining in the background of the process that spools: as long as something lies in its file, and when the machine is closed.
 
 The process's own file is drained, and files that processes before it left in the directory for the same database. It has
-connections of its own, and a thread only while there is something to do.
+connections of its own, and a thread only while there is something to do: until the own file is drained it is tried every
+second, so that what has to come behind it waits no longer than the servers are away.
 """
 
 import logging
@@ -18,7 +19,7 @@ from learning_machine.spool_file import opened
 logger = logging.getLogger("learning_machine")
 
 RETRY_SECONDS = 1.0
-"""So long after a run that could not finish the next one begins, at the earliest."""
+"""So long after a run that could not finish the next one begins."""
 
 
 class Drainer:
@@ -31,31 +32,35 @@ class Drainer:
         self._lock = Lock()
         self._running: threading.Thread | None = None
         self._not_before = 0.0
+        self._told: str | None = None  # what is in the way, told once
+        self._closing = threading.Event()
         self._stop = threading.Event()
 
-    def wake(self) -> None:
-        """Begin a run where one is due and none is on."""
+    def wake(self, *, spooled: bool = False) -> None:
+        """Begin to drain where that is due, as it is once something was `spooled`, and nobody is at it."""
+        if spooled:
+            self.due, self._not_before = True, 0.0
         if not self.due or time.monotonic() < self._not_before:
             return
         with self._lock.mutex:
             if self._running is not None and self._running.is_alive():
-                return
-            self.due = False  # what is spooled from now on makes it due again
-            self._stop = threading.Event()
-            thread = threading.Thread(target=self._run, args=(self._stop,), name="learning-machine-spool", daemon=True)
+                return  # who looks whether it is due again before it ends
+            self._closing, self._stop = threading.Event(), threading.Event()
+            thread = threading.Thread(
+                target=self._run, args=(self._closing, self._stop), name="learning-machine-spool", daemon=True
+            )
             try:
                 thread.start()
             except RuntimeError:  # the process is ending: the file stays for whoever drains the directory
-                self.due = True
                 return
             self._running = thread
 
     def close(self, seconds: float) -> None:
         """Drain what there is, for so long; leave the rest in the directory, to be drained by others."""
         if self._spool.undrained() is not None:
-            self.due, self._not_before = True, 0.0
-            self.wake()
+            self.wake(spooled=True)
         if (running := self._running) is not None:
+            self._closing.set()
             running.join(seconds)
             self._stop.set()
             running.join(seconds)
@@ -68,21 +73,53 @@ class Drainer:
         except OSError as error:
             logger.error("the spool file could not be brought to the disk (%s)", type(error).__name__)
 
-    def _run(self, stop: threading.Event) -> None:
+    def _run(self, closing: threading.Event, stop: threading.Event) -> None:
+        while True:
+            last = closing.is_set()
+            self.due = False  # what is spooled from now on makes it due again
+            finished = self._drained(stop)
+            with self._lock.mutex:
+                waits = self._spool.undrained() is not None
+                if not finished:
+                    self.due, self._not_before = True, time.monotonic() + RETRY_SECONDS
+                if last or stop.is_set() or not (waits or (finished and self.due)):
+                    self._running = None
+                    return
+            if not finished:
+                closing.wait(RETRY_SECONDS)
+
+    def _drained(self, stop: threading.Event) -> bool:
+        """Drain once; whether everything was that is drained here."""
         result, finished = Drained(), False
         taker = self._taker()
         try:
-            drain_directory(self._spool.directory, self._spool.destination, taker, result, stop.is_set)
+            unread = self._drain_others(taker, result, stop)
             while result.cause is None and not stop.is_set() and (own := self._spool.undrained()) is not None:
                 self._drain_own(*own, taker, result, stop)
-            finished = result.cause is None
+            finished = result.cause is None and not unread and not stop.is_set()
         except OSError as error:
-            result.cause = type(error).__name__
+            self._in_the_way(f"the spool in {self._spool.directory} cannot be drained ({type(error).__name__})")
         finally:
             taker.close()
-            if not finished:
-                self.due, self._not_before = True, time.monotonic() + RETRY_SECONDS
         self._tell(result)
+        if finished:
+            self._told = None
+        return finished
+
+    def _drain_others(self, taker: Taker, result: Drained, stop: threading.Event) -> bool:
+        """What others left comes first, since it is older. Whether it cannot be read: the own file does not wait for that."""
+        try:
+            drain_directory(self._spool.directory, self._spool.destination, taker, result, stop.is_set)
+        except OSError as error:
+            told = f"what other processes left in {self._spool.directory} cannot be drained ({type(error).__name__})"
+            self._in_the_way(told)
+            return True
+        return False
+
+    def _in_the_way(self, told: str) -> None:
+        if told != self._told:
+            self._told = told
+            logger.error("%s", told)
 
     def _drain_own(
         self, path: Path, start: int, until: int, taker: Taker, result: Drained, stop: threading.Event

@@ -148,14 +148,20 @@ class UnprocessedMessage:
     occurred_at: datetime
 
 
+MatchedBy = Literal["text", "text+vector"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recall:
     """What is remembered, for the next model call. `context` is the text for the prompt; the rest is the same, typed.
 
     `processed_through` is the acceptance time up to which everything said by this user and session is extracted (None:
-    nothing is known to be accepted); `pending` counts the events after it. `models` names the models that the learnings
-    came from. `lost_fields` names what is remembered under a field that the machine's schema has no more (`user_profile.plan`):
-    its data stays readable. `degraded` names the cause where recall could not be answered in time; the result is then empty.
+    nothing is known to be accepted); `pending` counts the events after it. `matched_by` says how the query was compared with
+    what is remembered: `text` by its words alone (nothing embeds, its embedding was late or failed, or not all of the tenant's
+    memory has a vector of that model yet), `text+vector` by its embedding too; None without a query, and where `degraded`.
+    `models` names the models that the learnings came from. `lost_fields` names what is remembered under a field that the
+    machine's schema has no more (`user_profile.plan`): its data stays readable. `degraded` names the cause where recall could
+    not be answered in time; the result is then empty.
     """
 
     context: str = ""
@@ -164,6 +170,7 @@ class Recall:
     omitted: int = 0
     processed_through: datetime | None = None
     pending: int = 0
+    matched_by: MatchedBy | None = None
     models: tuple[str, ...] = ()
     lost_fields: tuple[str, ...] = ()
     degraded: str | None = None

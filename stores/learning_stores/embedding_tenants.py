@@ -71,6 +71,31 @@ def waiting_models(session: Session) -> list[ModelWait]:
     return [ModelWait(**row._mapping) for row in session.execute(_WAITING)]
 
 
+_UNFINISHED = text("""
+    SELECT m.model, r.model AS reading, count(*) AS tenants
+    FROM learning.embedding_model m
+    CROSS JOIN LATERAL (
+        SELECT o.model FROM learning.embedding_model o
+        WHERE o.tenant = m.tenant AND o.state = 'reading' ORDER BY o.model IS DISTINCT FROM :now, o.since, o.model LIMIT 1) AS r
+    WHERE m.state = 'building'
+    GROUP BY m.model, r.model ORDER BY m.model, r.model LIMIT 20
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A move to `model` that is under way or was given up, in so many tenants that are read with another one (`reading`)."""
+
+    model: str
+    reading: str
+    tenants: int
+
+
+def unfinished_moves(session: Session, now: str | None) -> list[Unfinished]:
+    """Moves that are not complete; `now` is what embeds, named first where a tenant is read with several. As the dispatcher."""
+    return [Unfinished(**row._mapping) for row in session.execute(_UNFINISHED, {"now": now})]
+
+
 def walk(session: Session, after: str = "", limit: int = TENANTS_A_WALK) -> list[TenantWork]:
     """The next tenants behind `after`, in order, that have rows on their work list."""
     return [TenantWork(*row) for row in session.execute(_WALK, {"after": after, "limit": limit})]

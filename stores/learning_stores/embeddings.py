@@ -256,15 +256,21 @@ def tenants_to_move(session: Session, model: str) -> int:
     return int(session.scalar(_TO_MOVE, {"model": model}) or 0)
 
 
-_ONLY_ONE = text("""
-    SELECT max(model) FROM learning.embedding_model WHERE tenant = :tenant HAVING count(*) = 1 AND max(state) = 'building'
-    AND NOT EXISTS (SELECT FROM learning.embedding_due d WHERE d.tenant = :tenant)
-""")
+# What another model lacks does not hold it up: one that was asked for meanwhile and given up may wait for ever. That one is
+# left to whoever asked for it, since what this puts on the list is embedded, and paid for.
+_FIRST = text(f"""
+    SELECT m.model FROM (
+        SELECT model FROM learning.embedding_model WHERE tenant = :tenant ORDER BY since, model LIMIT 1) AS m
+    WHERE NOT EXISTS (SELECT FROM learning.embedding_model o WHERE o.tenant = :tenant AND o.state = 'reading')
+      AND NOT EXISTS (
+          SELECT FROM learning.embedding_due d JOIN learning.learning l ON l.tenant = d.tenant AND l.id = d.learning_id
+          WHERE d.tenant = :tenant AND {LACKS})
+""")  # noqa: S608 - made of constants
 
 
 def switch_first(session: Session, tenant: str) -> str | None:
-    """The tenant's only model, if it can be read with from now on; what the work list misses by then is put on it."""
-    model = session.scalar(_ONLY_ONE, {"tenant": tenant})
+    """The tenant's first model, if it can be read with from now on and with no other; what the work list misses is put on it."""
+    model = session.scalar(_FIRST, {"tenant": tenant})
     if model is None:
         return None
     if switch(session, tenant, model):

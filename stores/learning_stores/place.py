@@ -61,6 +61,10 @@ def read_scopes(
     if not namespaced:
         scope = scope_of(kind, user_id, session_id)
         return [scope] if scope is not None else []
-    names = dict.fromkeys((spec.namespace or GLOBAL_NAMESPACE, *(spec.also_reads or ())))
-    scopes = (namespace_scope(name, user_id) for name in names)
+    scopes = (namespace_scope(name, user_id) for name in namespaces_read(spec))
     return [scope for scope in scopes if scope is not None]
+
+
+def namespaces_read(spec: StoreSpec) -> Sequence[str]:
+    """The namespaces that a store of this configuration reads, where it is one that has namespaces: its own first."""
+    return list(dict.fromkeys((spec.namespace or GLOBAL_NAMESPACE, *(spec.also_reads or ()))))

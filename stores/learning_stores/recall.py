@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from pydantic_core import from_json
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from learning_schemas.results import Recall, RecalledLearning, UnprocessedMessage
+from learning_schemas.results import MatchedBy, Recall, RecalledLearning, UnprocessedMessage
 from learning_schemas.scope import session_scope, subject_of, user_scope
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
 from learning_stores.deliveries import FLUSH, STATES, DeliveryStates, states_of
@@ -24,9 +24,9 @@ from learning_stores.rendering import CHARACTERS_A_TOKEN, Headings, render
 
 RECALL = (
     "SELECT learning.recall(%s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s, %s::uuid[], %s, %s, %s::real[], %s, "
-    "%s::timestamptz, %s::jsonb)::text"
+    "%s::timestamptz, %s::jsonb)::text AS answer, false AS by_vector"
 )
-"""One round trip; takes `RecallRequest.parameters()`."""
+"""One round trip; takes `RecallRequest.parameters()`. The answer, and whether the vector counted."""
 
 # A model that still lacks vectors of this tenant would put what it has before what it has not: until it is complete the words
 # decide alone. The tenant is set first, because its row of the model is seen by no other.
@@ -37,16 +37,20 @@ RECALL_BY_VECTOR = """
              %s::text, %s::real[], %s::text, %s::timestamptz, %s::jsonb)) AS a (
              tenant, user_scope, session_scope, subject, stores, places_stores, places_scopes, characters, own, query,
              language, vector, model, as_of, weights)
+    ), compared AS MATERIALIZED (
+        SELECT a.*, EXISTS (
+            SELECT FROM learning.embedding_model m
+            WHERE m.tenant = a.tenant AND m.model = a.model AND m.state = 'reading' AND m.dimensions = cardinality(a.vector)
+        ) AS by_vector
+        FROM asked a
     )
     SELECT learning.recall(
         a.tenant, a.user_scope, a.session_scope, a.subject, a.stores, a.places_stores, a.places_scopes, a.characters, a.own,
         a.query, a.language,
-        CASE WHEN EXISTS (SELECT FROM learning.embedding_model m
-                          WHERE m.tenant = a.tenant AND m.model = a.model AND m.state = 'reading') THEN a.vector END,
-        a.model, a.as_of, a.weights)::text
-    FROM asked a
+        CASE WHEN a.by_vector THEN a.vector END, a.model, a.as_of, a.weights)::text AS answer, a.by_vector
+    FROM compared a
 """
-"""The same where there is a vector, which counts only where the tenant can be read with its model."""
+"""The same where there is a vector, which counts only where the tenant can be read with its model: by as many dimensions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +119,7 @@ class Recaller:
         except (psycopg.Error, OSError) as error:
             return degraded(request, error)
         assert row is not None
-        return _result(request, row[0])
+        return _result(request, *row)
 
     async def arecall(self, request: RecallRequest) -> Recall:
         """The same from asyncio."""
@@ -130,8 +134,8 @@ class Recaller:
             return degraded(request, error)
         assert row is not None
         if len(row[0]) > _AT_ONCE:
-            return await asyncio.to_thread(_result, request, row[0])
-        return _result(request, row[0])
+            return await asyncio.to_thread(_result, request, *row)
+        return _result(request, *row)
 
     def states(self, tenant: str, event_id: UUID, wait_until: float) -> DeliveryStates:
         """`delivery_states` with `flush`, by `wait_until` (monotonic) or not at all. Raises psycopg.Error, OSError."""
@@ -189,7 +193,14 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {told[0] if told else 'no detail'}"[:300]
 
 
-def _result(request: RecallRequest, answer: str) -> Recall:
+def _matched_by(request: RecallRequest, by_vector: bool) -> MatchedBy | None:
+    if request.query is None or not request.query.strip():
+        return None
+    # A vector without direction is near to nothing.
+    return "text+vector" if by_vector and any(request.vector or ()) else "text"
+
+
+def _result(request: RecallRequest, answer: str, by_vector: bool) -> Recall:
     found = from_json(answer)
     learnings = tuple(
         RecalledLearning(
@@ -225,6 +236,7 @@ def _result(request: RecallRequest, answer: str) -> Recall:
         omitted=found["omitted"] + len(learnings) - shown,
         processed_through=datetime.fromisoformat(found["processed_through"]),
         pending=found["pending"] + len({message.event_id for message in own}),
+        matched_by=_matched_by(request, by_vector),
         models=tuple(found["models"]),
         known=frozenset(known),
     )

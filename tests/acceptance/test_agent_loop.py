@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from harness import turn
 from learning_machine import LearnedKnowledgeConfig
 
 ROOT = Path(__file__).parents[2]
@@ -75,14 +76,29 @@ def test_given_the_lines_of_the_guide_when_run_in_their_order_then_they_do_what_
     for name, value in {**system.place.env, "LEARNING_TENANT": "guided", "LEARNING_MODEL": "offline-rules-1"}.items():
         if name.startswith("LEARNING_"):
             monkeypatch.setenv(name, value)
+    system.processes.dispatcher()
+    for store in ("user_profile", "session_context"):
+        system.processes.worker(store)
+    with system.place.machine(user_profile=True, session_context=True) as machine:
+        warm = machine.emit(turn("Hello."), user_id="nobody", session_id="s0")
+        machine.settle(warm, timeout=60)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "agents.md").read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
     with names["machine"] as machine, names["client"]:
         told = capsys.readouterr().out.splitlines()
         assert told[0] == "Saved."
+        assert re.fullmatch(r"\d+\.\d  Pin base images: Always pin the base image.*'text': .*", told[1])
+        learned, settled, last_week = (names[name] for name in ("learned", "settled", "last_week"))
+        assert learned.pending == 0
+        assert told[2] == f"{learned.processed_through} 0 text None"
+        assert settled.unprocessed == ()
+        assert [each.content for each in settled.learnings if each.store == "learned_knowledge"] == [
+            "Pin base images: Always pin the base image"
+        ]
+        assert (last_week.learnings, last_week.degraded) == ((), None)
         assert told[-2].endswith("save_learning: Saved.")
         assert "never deploy on a friday" in told[-1].lower()
         assert names["receipt"].via == "stream"

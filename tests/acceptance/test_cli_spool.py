@@ -44,8 +44,8 @@ def test_given_files_when_listed_and_drained_then_those_that_nobody_holds_are_ha
 ) -> None:
     left, held, other = _spool(directory, place), _spool(directory, place), Spool(directory, "other:5432/db")
     for spool in (left, held, other):
-        spool.append(event().to_json(), DEFAULT_SPEC.to_json(), 1 << 20)
-    left.append(b"{}", DEFAULT_SPEC.to_json(), 1 << 20)
+        spool.append(("default", "user/alice"), event().to_json(), DEFAULT_SPEC.to_json(), 1 << 20)
+    left.append(("default", "user/alice"), b"{}", DEFAULT_SPEC.to_json(), 1 << 20)
     left.release()
     other.release()
 
@@ -72,7 +72,7 @@ def test_given_servers_that_are_away_when_drained_then_the_exit_status_says_so_a
     place: Place, directory: Path
 ) -> None:
     spool = _spool(directory, place)
-    spool.append(event().to_json(), DEFAULT_SPEC.to_json(), 1 << 20)
+    spool.append(("default", "user/alice"), event().to_json(), DEFAULT_SPEC.to_json(), 1 << 20)
     spool.release()
     nowhere = {
         "LEARNING_DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x",

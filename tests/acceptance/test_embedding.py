@@ -179,6 +179,50 @@ def test_given_a_provider_that_asks_to_wait_when_moving_then_it_waits_and_goes_o
 
 
 @pytest.mark.parametrize(
+    ("status", "remedy"),
+    [(401, "the key (LEARNING_EMBEDDING_API_KEY)"), (404, "the model's name and the address")],
+)
+def test_given_a_provider_that_refuses_when_moving_then_it_fails_at_once_with_the_answer_and_the_remedy(
+    place: Place, app_db: Database, everything_db: Database, scripted: ScriptedModel, status: int, remedy: str
+) -> None:
+    learn(app_db)
+    scripted.answer = lambda _: Answer(
+        status=status, raw=b'{"error": {"message": "Is vegetarian", "code": "not_yours"}}'
+    )
+
+    moved = reembed(place, "m", "--tenant", "default")
+
+    assert moved.returncode == 1
+    told = " ".join(moved.stderr.split())
+    assert f"m at {scripted.url} does not embed: HTTP {status} not_yours. Check {remedy}" in told
+    assert "trying again" not in told
+    assert "vegetarian" not in told
+    assert len(scripted.asked) == 1
+
+    scripted.answer = vectors
+    assert reembed(place, "m", "--tenant", "default").returncode == 0
+    assert states(everything_db) == {("default", "m"): "reading"}
+
+
+def test_given_a_move_that_is_given_up_when_the_others_are_dropped_then_nothing_waits_for_it_any_more(
+    place: Place, app_db: Database, everything_db: Database, scripted: ScriptedModel, processes: Processes
+) -> None:
+    learn(app_db)
+    assert reembed(place, "m").returncode == 0
+    scripted.answer = lambda asked: vectors(asked) if "dimensions" not in asked.body else Answer(status=401)
+    assert reembed(place, "m", "--dimensions", "8").returncode == 1
+    learn(app_db, "Likes tea")
+    assert states(everything_db) == {("default", "m"): "reading", ("default", "m@8"): "building"}
+
+    assert reembed(place, "m", "--drop-others").returncode == 0
+
+    assert states(everything_db) == {("default", "m"): "reading"}
+    processes.dispatcher()
+    processes.worker("embed")
+    eventually(lambda: not on_list(everything_db), "an empty work list", timeout=60)
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ((), "either a model"),

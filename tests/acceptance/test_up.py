@@ -13,10 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
+from embedding_doubles import vectors
 from harness import eventually, turn
 from learning_machine import LearningMachine
 from learning_stores.registry import installed
 from running_stack import Foreground, clean_env, directory, processes_of, run, secrets_of, up
+from scripted_model import Answer, ScriptedModel
 
 STRANGERS_KEY = "sk-not-a-key-of-anybodys-0000"
 
@@ -56,6 +58,7 @@ def test_given_a_stack_when_it_is_ready_then_it_has_said_what_serves_and_where_c
     assert len(re.findall(r"^ready", output, re.MULTILINE)) == 1
     assert "offline-rules-1 at http://127.0.0.1:" in output
     assert "conversations stay on this machine" in output
+    assert re.search(r"^embeds  offline-rules-1 at 127\.0\.0\.1:\d+/v1: what is remembered stays", output, re.MULTILINE)
     assert secrets_of(running[1] / ".learning")["flower"] in output
 
 
@@ -270,6 +273,65 @@ def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_
             assert "Lives in Oslo" in run("recall", "-u", "eve", cwd=cwd).stdout
             assert foreground.stop(signal.SIGTERM) == 0
             assert processes_of(cwd) == []
+
+
+def test_given_an_embedding_endpoint_when_started_then_what_is_learned_and_asked_goes_there_and_its_key_to_one_worker() -> (
+    None
+):
+    with directory() as cwd, ScriptedModel().running() as scripted:
+        scripted.answer = vectors
+        env = clean_env(
+            LEARNING_EMBEDDING_MODEL="m",
+            LEARNING_EMBEDDING_BASE_URL=scripted.url,
+            LEARNING_EMBEDDING_API_KEY=STRANGERS_KEY,
+        )
+        with up(env=env, cwd=cwd) as foreground:
+            assert "conversations stay on this machine" in foreground.output
+            place = scripted.url.removeprefix("http://")
+            assert (
+                f"embeds  m at {place}: WHAT IS REMEMBERED AND ASKED IS SENT THERE (LEARNING_EMBEDDING_MODEL, "
+                "LEARNING_EMBEDDING_BASE_URL, LEARNING_EMBEDDING_API_KEY)"
+            ) in foreground.output
+            assert "its key is written nowhere" in foreground.output
+            assert "outranks" not in foreground.output
+            children = psutil.Process(foreground.process.pid).children(recursive=True)
+            informed = [child.cmdline() for child in children if STRANGERS_KEY in child.environ().values()]
+            assert ["learning.embed" in line for line in informed] == [True]
+            data = cwd / ".learning"
+            assert {name: value for name, value in _env_of(data).items() if "EMBEDDING" in name} == {
+                "LEARNING_EMBEDDING_MODEL": "m",
+                "LEARNING_EMBEDDING_BASE_URL": scripted.url,
+            }
+            written = [path for path in data.rglob("*") if path.is_file() and "cluster" not in path.parts]
+            assert not [path for path in written if STRANGERS_KEY.encode() in path.read_bytes()]
+
+            line = json.dumps({"messages": turn("I live in Oslo."), "user_id": "eve", "session_id": "s1"})
+            assert run("emit", "-", "--settle", cwd=cwd, env=env, stdin=line).returncode == 0
+
+            def reading() -> bool:
+                found = json.loads(run("reembed", "--status", "--json", cwd=cwd, env=env).stdout)
+                return [(each["model"], each["state"]) for row in found for each in row["models"]] == [("m", "reading")]
+
+            eventually(reading, "a model to read with", timeout=60, every=0.5)
+            asked = run("recall", "-u", "eve", "-q", "Where does she live?", cwd=cwd, env=env)
+            assert "Lives in Oslo" in asked.stdout
+            assert "matched by its words and by its embedding with m" in asked.stderr
+            assert scripted.asked[-1].body["input"] == ["Where does she live?"]
+            scripted.answer = lambda _: Answer(status=500)
+            failed = run("recall", "-u", "eve", "-q", "What is her town?", cwd=cwd, env=env)
+            assert "matched by its words alone: m did not embed it in time" in " ".join(failed.stderr.split())
+            found = json.loads(run("recall", "-u", "eve", "-q", "Her town?", "--json", cwd=cwd, env=env).stdout)
+            assert found["matched_by"] == "text"
+
+
+def test_given_a_model_of_openais_without_a_key_when_started_then_it_says_so_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    ended = run("up", cwd=tmp_path, env=clean_env(LEARNING_EMBEDDING_MODEL="text-embedding-3-small"))
+
+    assert ended.returncode == 1
+    assert "OPENAI_API_KEY" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_given_a_start_that_is_under_way_when_it_is_interrupted_twice_then_nothing_is_left() -> None:

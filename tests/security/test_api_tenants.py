@@ -24,6 +24,7 @@ CALLS: dict[str, Callable[[Any, Ids], object]] = {
     "emit": lambda machine, ids: machine.emit(turn("I am here."), user_id=ids.user, session_id=ids.session),
     "emit_event": lambda machine, ids: machine.emit_event(ids.event),
     "entity": lambda machine, ids: machine.entity(ids.entity, hops=3, user_id=ids.user),
+    "export": lambda machine, ids: machine.export(ids.user).header["counts"],
     "forget": lambda machine, ids: machine.forget(event_id=ids.event.id, by=BY),
     "get": lambda machine, ids: machine.get(ids.memory),
     "history": lambda machine, ids: machine.history(ids.retired),

@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[[Ids], tuple[str, ...]]] = {
     "dead show": lambda ids: (str(ids.event.id), "--words"),
     "entities search": lambda ids: (ids.entity, "--user", ids.user),
     "entities show": lambda ids: (ids.entity, "--user", ids.user, "--hops", "3"),
+    "export": lambda ids: ("--user", ids.user),
     "forget": lambda ids: ("--event", str(ids.event.id), "--yes", *BY),
     "learnings add": lambda ids: ("Is here", "--user", ids.user, *BY),
     "learnings history": lambda ids: (str(ids.retired),),
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[[Ids], tuple[str, ...]]] = {
 }
 OTHERS = {
     "emit": "reads events from a file: they are taken in under the tenant that it names, as in tests of the event log",
+    "import": "reads a file and writes what it holds into the tenant that the command names (test_export_import)",
     "reembed": "asks a model about learnings of a tenant by name and takes no id: it needs the embedding model's key",
     "spool drain": "sends what this host's own files hold",
     "spool list": "counts what this host's own files hold",

@@ -17,7 +17,7 @@ from typing import Any
 import kombu.transport.redis
 import psycopg
 import structlog
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.exceptions import Retry
 from celery.signals import setup_logging, worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,7 +40,7 @@ from learning_workers.queues import CURATOR, EMBED, task_name
 logger = structlog.get_logger("learning.curator")
 
 
-class _Hints(kombu.transport.redis.QoS):  # type: ignore[misc]  # kombu has no types
+class _Hints(kombu.transport.redis.QoS):
     """Messages are hints, sent again where they are lost: one whose connection is gone is neither acknowledged nor given back.
 
     kombu tries both on a channel without a connection, and the AttributeError that comes of it ends the worker.
@@ -98,6 +98,20 @@ def _stop_after_this_window(**_: Any) -> None:
     _stopping.set()
 
 
+class _Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """However a worker is told to end, it ends after the window in hand.
+
+    `worker_shutting_down` is not sent for a broadcast or SIGHUP, nor for SIGQUIT where a task is active: cancelling it raises
+    on the threads pool.
+    """
+
+    def close(self, parent: Any) -> None:
+        _stopping.set()
+
+
+app.steps["worker"].add(_Ending)
+
+
 class _Process:
     """What the tasks of one worker process share; made after the fork, on first use."""
 
@@ -145,6 +159,9 @@ def _telling(failed: type[Exception]) -> Iterator[None]:
 
 
 def _extract(store: str, mailbox_id: int, tenant: str) -> dict[str, Any]:
+    if _stopping.is_set():
+        # It was reserved before. Others are nudged when this nudge has run out.
+        return {"outcome": "no_work", "reason": "stopping"}
     with _telling(ExtractionFailed):
         report = _this_process().extractors[store].work(tenant, mailbox_id, _stopping.is_set)
     if report.dead:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from uuid import UUID
 
@@ -26,12 +27,13 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
-from learning_stores.event_log import PREPARED_AT_ONCE, Interference, Waiting, prepare, set_first_aside, take_up_again
-from learning_stores.event_log import waiting as waiting_events
+from learning_stores.event_log import Interference
 from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards, holds_shards, take_shards
 from learning_stores.specs import SpecCache
+from learning_stores.unprepared import PREPARED_AT_ONCE, Waiting, prepare, set_first_aside, take_up_again
+from learning_stores.unprepared import waiting as waiting_events
 from learning_workers.app import app
 from learning_workers.embedding_pump import EmbeddingPump
 from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches
@@ -156,7 +158,7 @@ class Dispatcher:
         if not self._unfinished:
             self._unfinished = self._intake.read(list(self._held), 1 if self._waited else BLOCK_MILLISECONDS)
             at_end = self._intake.at_end
-        waiting = self._database.run(None, waiting_events, list(self._held), WAITING_AT_ONCE)
+        waiting = self._database.run(None, waiting_events, list(self._held), WAITING_AT_ONCE, self._whose)
         later: list[Entry] = []
         for shard, entries, ready in steps(self._unfinished, waiting, at_end, self._waited, later):
             for batch in batches(entries):
@@ -168,6 +170,10 @@ class Dispatcher:
                 self._prepare_waiting(shard, ready)
         self._unfinished = later
         self._waited = {each.id for several in waiting.values() for each in several}
+
+    def _whose(self, shard: int) -> set[tuple[str, str]]:
+        """Whom the entries of a shard in hand are about."""
+        return {entry.about[1] for entry in self._unfinished if entry.shard == shard and entry.about is not None}
 
     def _prepare_waiting(self, shard: int, ready: Sequence[UUID]) -> None:
         """Make the deliveries of a shard's events that are in the log without; one that Postgres refuses is set aside."""
@@ -244,29 +250,35 @@ def steps(
     """The order of work: a shard's entries to take in, and then which of its waiting events come.
 
     A waiting event comes before the first entry of its subject that is younger. Where there is none, it comes once its
-    stream was read to its end after it was seen: else one that was emitted before it may still be in there. `later` gets the
-    entries that are younger than a shard's first `WAITING_AT_ONCE` waiting events.
+    stream was read to its end after it was seen: else one that was emitted before it may still be in there. Where a subject
+    has `WAITING_AT_ONCE` waiting events and all are older than an entry, there may be more: `later` gets that entry and what
+    follows it of its subject.
     """
     if not waiting:
         yield 0, list(entries), []
         return
     for shard in sorted({entry.shard for entry in entries} | set(waiting)):
-        left = list(waiting.get(shard, ()))
-        last = left[-1].id if len(left) == WAITING_AT_ONCE else None
+        left: dict[tuple[str, str], deque[UUID]] = {}
+        for each in waiting.get(shard, ()):
+            left.setdefault(each.whose, deque()).append(each.id)
+        many = {whose for whose, ids in left.items() if len(ids) >= WAITING_AT_ONCE}
         taken: list[Entry] = []
-        mine = [entry for entry in entries if entry.shard == shard]
-        cut = False
-        for place, entry in enumerate(mine):
+        for entry in entries:
+            if entry.shard != shard:
+                continue
             if left and entry.about is not None:
                 event_id, whose = entry.about
-                if cut := last is not None and event_id > last:
-                    later += mine[place:]
-                    break
-                if before := [each for each in left if each.whose == whose and each.id < event_id]:
-                    yield shard, taken, [each.id for each in before]
-                    taken, left = [], [each for each in left if each not in before]
+                theirs = left.get(whose, deque())
+                before = [theirs.popleft() for _ in range(sum(each < event_id for each in theirs))]
+                if before:
+                    yield shard, taken, before
+                    taken = []
+                if whose in many and not theirs:
+                    later.append(entry)
+                    continue
             taken.append(entry)
-        yield shard, taken, [each.id for each in left if each.id in waited] if shard in at_end and not cut else []
+        ready = (each for each in waiting.get(shard, ()) if each.id in waited and each.id in left[each.whose])
+        yield shard, taken, [each.id for each in ready] if shard in at_end else []
 
 
 def _goodbye(session: Session, owner: str) -> None:

@@ -47,11 +47,11 @@ _PROBE = "hello"
 
 
 class ModelWaits(Exception):
-    """A model is left alone for `seconds`, because of `note`."""
+    """A model is left alone for `seconds`, because of `note`; where it is `misconfigured`, waiting alone helps nothing."""
 
-    def __init__(self, name: str, seconds: float, note: str) -> None:
+    def __init__(self, name: str, seconds: float, note: str, *, misconfigured: bool = False) -> None:
         super().__init__(f"{name} waits: {note}")
-        self.name, self.seconds, self.note = name, seconds, note
+        self.name, self.seconds, self.note, self.misconfigured = name, seconds, note, misconfigured
 
 
 @dataclass(kw_only=True)
@@ -100,7 +100,6 @@ class Embedder:
         while not stopping() and time.monotonic() < until:
             ids, rows = self._database.run(tenant, self._take, tenant, report)
             if not ids:
-                report.reading = self._database.run(tenant, switch_first, tenant)
                 break
             for name in sorted({name for row in rows for name in row.missing}):
                 try:
@@ -110,6 +109,7 @@ class Embedder:
             self._database.run(tenant, settle, tenant, ids, BACKOFF_SECONDS)
             if report.waits:
                 break
+        report.reading = self._database.run(tenant, switch_first, tenant)
         if report.reading:
             logger.info("embedding model is read with", tenant=tenant, model=report.reading)
         return report
@@ -235,12 +235,12 @@ class Embedder:
             seconds = min(MAX_BACKOFF_SECONDS, max(failure.retry_after, 0.1))
         # The whole process: that others ask the same server in vain helps nobody, with or without the gate.
         self._resting[name] = (time.monotonic() + seconds, failure.note)
-        self._pause(tenant, name, seconds, failure.note)
+        self._pause(tenant, name, seconds, failure.note, misconfigured=failure.outcome == "refused_request")
 
-    def _pause(self, tenant: str, name: str, seconds: float, note: str) -> NoReturn:
+    def _pause(self, tenant: str, name: str, seconds: float, note: str, *, misconfigured: bool = False) -> NoReturn:
         self._database.run(tenant, pause, tenant, name, seconds, note)
         logger.warning("embedding waits", model=name, tenant=tenant, cause=note, seconds=round(seconds, 1))
-        raise ModelWaits(name, seconds, note) from None
+        raise ModelWaits(name, seconds, note, misconfigured=misconfigured) from None
 
 
 def _verdict(failure: EmbeddingFailed) -> Verdict:

@@ -12,8 +12,10 @@ from learning_ops.cli.demo import register as register_demo
 from learning_ops.cli.dispatcher import register as register_dispatcher
 from learning_ops.cli.emit import register as register_emit
 from learning_ops.cli.entities import register as register_entities
+from learning_ops.cli.export import register as register_export
 from learning_ops.cli.failure import run_app
 from learning_ops.cli.forget import register as register_forget
+from learning_ops.cli.import_ import register as register_import
 from learning_ops.cli.learnings import register as register_learnings
 from learning_ops.cli.migrate import register as register_migrate
 from learning_ops.cli.proposals import register as register_proposals
@@ -58,6 +60,8 @@ for _register in (
     register_replay,
     register_undo,
     register_spool,
+    register_export,
+    register_import,
     register_reembed,
     register_schema,
 ):

@@ -217,7 +217,7 @@ def _settle(
     with reaching_postgres(AgentSettings.load().database(), "LEARNING_DATABASE_URL"):
         for receipt in receipts:
             try:
-                states = machine.settle(receipt, timeout=timeout)
+                states = machine.for_tenant(receipt.tenant).settle(receipt, timeout=timeout)
             except SettleTimeout as error:
                 tally.unsettled += 1
                 states = error.states

@@ -1,5 +1,6 @@
 """`learning-machine recall`: what an agent's next prompt would be given."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from learning_ops.cli.option import Json, Tenant, examples, prose
 
 _SECONDS = 5.0  # an agent has half a second; here somebody waits who sees why
+_EMBEDDING_SECONDS = 3.0  # of these, for the query's embedding
 
 
 def recall(
@@ -22,7 +24,7 @@ def recall(
 ) -> None:
     """Show what is remembered of a user and of a session, as an agent gets it for its next prompt.
 
-    The text is on stdout; which model it came from and what still waits is on stderr.
+    The text is on stdout; which model it came from, how a query was matched, and what still waits is on stderr.
     """
     from learning_ops.cli.failure import Failed, WrongUsage, place_of
     from learning_ops.cli.output import print_json
@@ -39,6 +41,8 @@ def recall(
     from learning_stores.registry import installed
     from learning_stores.settings import AgentSettings
 
+    # As an agent has it that has asked before: the first call of a process imports the SDK.
+    os.environ.setdefault("LEARNING_EMBEDDING_DEADLINE", str(_EMBEDDING_SECONDS))
     try:
         own = [name for name in ("user",) if user is not None and name != namespace]
         shared: dict[str, Any] = {"namespace": namespace, "also_reads": own}
@@ -68,7 +72,7 @@ def recall(
         typer.echo(result.context)
     else:
         typer.echo("Nothing is remembered, and nothing waits.", err=True)
-    for note in _notes(result):
+    for note in _notes(result, AgentSettings.load().embedding_endpoint()):
         typer.echo(note, err=True)
 
 
@@ -82,12 +86,28 @@ def _as_dict(result: Any) -> dict[str, Any]:
     return {**shown, "fields": result.fields, "memories": result.memories, "offline_rules": is_offline(result.models)}
 
 
-def _notes(result: Any) -> list[str]:
+def _matched(result: Any, endpoint: Any) -> list[str]:
+    """How the query was matched; and where something embeds and did not count, where to look."""
+    if result.matched_by is None:
+        return []
+    if result.matched_by == "text+vector":
+        return [f"the query was matched by its words and by its embedding with {endpoint.name}"]
+    why = "no embedding model is configured"
+    if endpoint is not None:
+        why = (
+            f"{endpoint.name} did not embed it in time, or not all that this tenant remembers has its vectors "
+            "(`learning-machine reembed --status`)"
+        )
+    return [f"the query was matched by its words alone: {why}"]
+
+
+def _notes(result: Any, endpoint: Any) -> list[str]:
     from learning_ops.cli.offline_note import OFFLINE_NOTE, is_offline
 
     notes = [f"extracted by {', '.join(result.models)}"] if result.models else []
     if is_offline(result.models):
         notes.append(OFFLINE_NOTE)
+    notes += _matched(result, endpoint)
     if result.pending:
         notes.append(
             f"{result.pending} events are not extracted yet: `learning-machine status` says what they wait for"

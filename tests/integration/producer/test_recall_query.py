@@ -192,6 +192,19 @@ def test_given_arguments_that_cannot_be_used_when_searched_then_they_are_named(
         machine.search("tea", user_id="alice", **arguments)
 
 
+def test_given_a_namespace_that_is_not_read_when_searched_then_it_is_refused_with_those_that_are(place: Any) -> None:
+    own = LearnedKnowledgeConfig(namespace="support", also_reads=("user", "global"))
+    with place.machine(user_profile=True, learned_knowledge=own, entity_memory=True) as machine:
+        with pytest.raises(InvalidArgument, match=r"^namespace: .*Give one of global, support, user"):
+            machine.search("tea", user_id="alice", namespace="sales")
+        with pytest.raises(InvalidArgument, match=r"^namespace: is none that entity_memory .*Give one of global"):
+            machine.search("tea", user_id="alice", namespace="support", store="entity_memory")
+        with pytest.raises(InvalidArgument, match=r"^namespace: means nothing to user_profile"):
+            machine.search("tea", user_id="alice", namespace="global", store="user_profile")
+        assert machine.search("tea", user_id="alice", namespace="support") == ()
+        assert machine.search("tea", namespace="user") == (), "it is read, and nobody is named whose it is"
+
+
 @pytest.mark.parametrize("hours", [-14, 0, 14])
 def test_given_the_first_moment_there_is_when_recalled_then_nothing_was_known(
     machine: LearningMachine, hours: int
@@ -241,31 +254,46 @@ def _embed(everything_db: Database, vectors: dict[str, list[float]], state: str)
 async def test_given_a_model_that_still_lacks_vectors_when_asked_then_it_is_not_read_with_until_it_is_complete(
     machine: LearningMachine, everything_db: Database
 ) -> None:
+    given = [1.0, 0.0]
+
     class Embedder:
         model = "m"
 
         def warm(self) -> None: ...
 
-        def embed(self, *_: object) -> list[float]:
-            return [1.0, 0.0]
+        def embed(self, *_: object) -> list[float] | None:
+            return list(given) or None
 
-        async def aembed(self, *_: object) -> list[float]:
-            return [1.0, 0.0]
+        async def aembed(self, *_: object) -> list[float] | None:
+            return list(given) or None
 
         def close(self) -> None: ...
 
-    words = machine.recall("zebra", user_id="alice").learnings
+    alone = machine.recall("zebra", user_id="alice")
+    words = alone.learnings
+    assert alone.matched_by == "text"
     machine._embedder = Embedder()  # type: ignore[assignment]  # all that is called of it
     _embed(everything_db, {"Is allergic to peanuts": [1.0, 0.1]}, "building")
     assert words[0].content != "Is allergic to peanuts"
-    assert machine.recall("zebra", user_id="alice").learnings == words
+    without = machine.recall("zebra", user_id="alice")
+    assert (without.learnings, without.matched_by) == (words, "text")
     assert (await machine.arecall("zebra", user_id="alice")).learnings == words
     assert machine.search("zebra", user_id="alice") == ()
 
     _embed(everything_db, {each: [0.1, 1.0] for each in MEMORIES[1:]}, "reading")
     best = "Is allergic to peanuts"
-    assert machine.recall("zebra", user_id="alice").learnings[0].content == best
-    assert (await machine.arecall("zebra", user_id="alice")).learnings[0].content == best
+    for answer in (machine.recall("zebra", user_id="alice"), await machine.arecall("zebra", user_id="alice")):
+        assert (answer.learnings[0].content, answer.matched_by) == (best, "text+vector")
+    assert machine.recall(user_id="alice").matched_by is None
+    assert machine.recall("  ", user_id="alice").matched_by is None
     assert machine.search("zebra", user_id="alice")[0].learning.content == best
-    assert machine.for_tenant("other").recall("zebra", user_id="alice").degraded is None
+    other = machine.for_tenant("other").recall("zebra", user_id="alice")
+    assert (other.degraded, other.matched_by) == (None, "text")
+    given[:] = [0.0, 0.0]
+    assert machine.recall("zebra", user_id="alice").matched_by == "text", "no direction is near to nothing"
+    given[:] = [1.0, 0.0, 0.0]
+    odd = machine.recall("zebra", user_id="alice")
+    assert (odd.matched_by, odd.learnings) == ("text", words), "what has other dimensions compares with nothing"
+    given.clear()
+    assert machine.recall("zebra", user_id="alice").matched_by == "text", "the embedding was late or failed"
     await machine.aclose()

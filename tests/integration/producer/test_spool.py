@@ -33,6 +33,7 @@ from tcp_proxy import TcpProxy
 Make = Callable[..., LearningMachine]
 Sent = Callable[..., list[dict[bytes, bytes]]]
 LIMIT = 1 << 20
+ALICE = ("default", "user/alice")
 NOWHERE = {"database_url": "postgresql://app:pw@127.0.0.1:1/x", "redis_url": "redis://127.0.0.1:1/0"}
 # A machine on a loaded host: what hangs without a budget hangs for a minute or for ever.
 GENEROUS = 10.0
@@ -104,7 +105,7 @@ def lay(directory: Path, place: Place, *given: tuple[bytes, bytes]) -> Path:
     """A file of a process that has ended."""
     spool = Spool(directory, destination_name(driver_url(place.app_url)))
     for body, spec in given:
-        spool.append(body, spec, LIMIT)
+        spool.append(ALICE, body, spec, LIMIT)
     spool.release()
     return spooled(directory)[-1]
 
@@ -268,7 +269,7 @@ emit("not on the disk")
     with path.open("ab") as file:
         file.write(b"12345678 100 {torn")
     elsewhere = Spool(directory, "other:5432/db")
-    elsewhere.append(event().to_json(), DEFAULT_SPEC.to_json(), LIMIT)
+    elsewhere.append(ALICE, event().to_json(), DEFAULT_SPEC.to_json(), LIMIT)
     elsewhere.release()
 
     machine = fragile(spool_dir=directory)
@@ -403,23 +404,43 @@ def test_given_no_place_that_takes_events_then_what_was_taken_is_blanked_and_the
 def test_given_somebody_to_forget_then_their_words_leave_every_file_even_one_in_use(
     place: Place, directory: Path, everything_db: Database
 ) -> None:
-    spec = DEFAULT_SPEC.to_json()
+    spec, here = DEFAULT_SPEC.to_json(), destination_name(driver_url(place.app_url))
     theirs = [event(user_id="gone", messages=turn("my secret words")) for _ in range(3)]
     path = lay(directory, place, (theirs[0].to_json(), spec), (event().to_json(), spec))
     path.with_suffix(".refused").write_text(
         json.dumps({"reason": "r", "event": theirs[1].to_json().decode(), "spec": "{}"}) + "\n"
     )
-    owner = Spool(directory, "here")
-    owner.append(theirs[2].to_json(), spec, LIMIT)
+    owner = Spool(directory, here)
+    owner.append(ALICE, theirs[2].to_json(), spec, LIMIT)
 
-    assert blank_matching(directory, lambda each: each.user_id == "gone") == 3
+    assert blank_matching(directory, here, lambda each: each.user_id == "gone") == 3
 
     assert all(b"secret" not in each.read_bytes() for each in directory.iterdir())
     assert json.loads(path.with_suffix(".refused").read_text()) == {"reason": "r"}
-    owner.append(event().to_json(), spec, LIMIT)
+    owner.append(ALICE, event().to_json(), spec, LIMIT)
     owner.release()
     assert drained(directory, place).accepted == 2
     assert len(logged(everything_db)) == 2
+
+
+def test_given_files_for_another_database_when_somebody_is_forgotten_then_what_is_in_them_stays(
+    place: Place, directory: Path
+) -> None:
+    spec, here = DEFAULT_SPEC.to_json(), destination_name(driver_url(place.app_url))
+    path = lay(directory, place, (event(user_id="gone").to_json(), b"{}"))
+    elsewhere = Spool(directory, "elsewhere:5432/db")
+    elsewhere.append(ALICE, event(user_id="gone").to_json(), b"{}", LIMIT)
+    elsewhere.append(ALICE, event(user_id="gone").to_json(), spec, LIMIT)
+    elsewhere.release()
+    [other] = [each for each in spooled(directory) if each != path]
+    assert drained(directory, place, database_url=NOWHERE["database_url"]).refused == 2  # by their specs
+
+    before = other.read_bytes(), other.with_suffix(".refused").read_bytes()
+    assert blank_matching(directory, here, lambda each: each.user_id == "gone") == 1
+
+    assert (other.read_bytes(), other.with_suffix(".refused").read_bytes()) == before
+    assert b"gone" not in path.with_suffix(".refused").read_bytes()
+    assert blank_matching(directory, "elsewhere:5432/db", lambda each: each.user_id == "gone") == 2
 
 
 def test_given_a_fork_while_events_are_spooled_then_parent_and_child_lose_none(

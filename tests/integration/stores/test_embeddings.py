@@ -279,6 +279,28 @@ def test_given_a_list_that_misses_a_learning_when_the_only_model_would_be_switch
     assert on_list(everything_db) == {learning}
 
 
+def test_given_a_second_model_that_was_given_up_when_the_first_is_complete_then_it_is_read_with_and_the_second_is_not(
+    app_db: Database, everything_db: Database
+) -> None:
+    first, second = learn(app_db), learn(app_db, "Likes tea")
+    app_db.run("default", begin, "default", "z-first", None)
+    app_db.run("default", begin, "default", "a-second", None)
+    embed(app_db, "z-first", first)
+    embed(app_db, "a-second", first, second)
+    assert app_db.run("default", switch_first, "default") is None, "one lacks it"
+
+    embed(app_db, "z-first", second)
+    third = learn(app_db, "Likes cocoa")
+    assert app_db.run("default", switch_first, "default") is None, "what was just learned lacks it"
+    embed(app_db, "z-first", third)
+
+    assert app_db.run("default", switch_first, "default") == "z-first"
+    assert app_db.run("default", switch_first, "default") is None
+    assert on_list(everything_db) == {first, second, third}, "the second model lacks one of them still"
+    states = rows(everything_db, "SELECT model, state FROM learning.embedding_model ORDER BY model")
+    assert [tuple(row.values()) for row in states] == [("a-second", "building"), ("z-first", "reading")]
+
+
 def test_given_two_models_when_one_is_dropped_then_its_vectors_go_in_batches_and_the_other_stays(
     app_db: Database, everything_db: Database
 ) -> None:

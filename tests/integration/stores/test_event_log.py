@@ -14,16 +14,9 @@ from integration.stores.steps import BOTH_AT_ONCE, PROFILE_ONLY, SHARDS, incomin
 from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
-from learning_stores.event_log import (
-    Incoming,
-    Interference,
-    accept,
-    accept_directly,
-    prepare,
-    set_first_aside,
-    take_up_again,
-)
+from learning_stores.event_log import Incoming, Interference, accept, accept_directly
 from learning_stores.specs import SpecCache
+from learning_stores.unprepared import prepare, set_first_aside, take_up_again
 
 
 def test_given_one_event_when_it_is_accepted_then_log_deliveries_and_mailboxes_are_there_together(

@@ -29,8 +29,9 @@ from learning_stores.admission import Admission
 from learning_stores.commit import Fenced
 from learning_stores.database import Database
 from learning_stores.embeddings import begin, record
-from learning_stores.event_log import accept_directly, prepare
+from learning_stores.event_log import accept_directly
 from learning_stores.specs import SpecCache
+from learning_stores.unprepared import prepare
 
 WORDS = ("gonzalo", "zorblax", "quuxington", "frobnitz", "wibblework", "snarkov", "blorple")
 CORROBORATED = Admission(awaits="corroboration")

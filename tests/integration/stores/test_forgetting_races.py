@@ -27,7 +27,7 @@ from learning_stores.admission import AT_ONCE, Admission
 from learning_stores.commit import Fenced, commit
 from learning_stores.correction import retract
 from learning_stores.database import Database
-from learning_stores.event_log import accept, accept_directly, prepare
+from learning_stores.event_log import accept, accept_directly
 from learning_stores.forgetting import forget
 from learning_stores.forgetting_begin import target_of
 from learning_stores.grounding import content_key
@@ -36,6 +36,7 @@ from learning_stores.operations import Citation, Put
 from learning_stores.place import Place as Where
 from learning_stores.promotion import promote
 from learning_stores.specs import SpecCache
+from learning_stores.unprepared import prepare
 from learning_stores.writing import write
 
 CORROBORATED = Admission(awaits="corroboration")

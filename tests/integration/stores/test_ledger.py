@@ -23,7 +23,7 @@ from learning_schemas.ids import uuid7
 from learning_schemas.spec import DEFAULT_SPEC, MachineSpec, StoreSpec
 from learning_stores import mailbox
 from learning_stores.database import Database
-from learning_stores.event_log import Incoming, Verdict, accept_directly, prepare
+from learning_stores.event_log import Incoming, Verdict, accept_directly
 from learning_stores.forgetting import forget
 from learning_stores.forgetting_target import Target
 from learning_stores.gaps import sample
@@ -32,6 +32,7 @@ from learning_stores.producers import report_last, report_last_directly
 from learning_stores.reconcile import last_findings, reconcile
 from learning_stores.rejected import Rejection, reject
 from learning_stores.specs import SpecCache
+from learning_stores.unprepared import prepare
 
 
 @pytest.fixture

@@ -9,10 +9,14 @@ import redis
 from celery import Celery
 
 from harness import Place, event, eventually, rows, turn
+from learning_schemas.event import ConversationCompleted
 from learning_schemas.scope import DEFAULT_SHARDS, shard_of, stream_name, subject_of
+from learning_schemas.spec import DEFAULT_SPEC
 from learning_stores.database import Database
+from learning_stores.event_log import Incoming, accept_directly
 from learning_stores.settings import ServiceSettings
-from learning_workers.dispatcher import Dispatcher
+from learning_stores.specs import SpecCache
+from learning_workers.dispatcher import WAITING_AT_ONCE, Dispatcher
 from learning_workers.intake import GROUP
 from learning_workers.queues import QUEUES
 
@@ -167,3 +171,72 @@ def test_given_one_id_with_two_bodies_in_one_batch_when_taken_in_then_the_first_
     assert "Netflix" in taken["messages"]
     rejected = rows(everything_db, "SELECT entry_id, field FROM learning.rejected_event")
     assert rejected == [{"entry_id": entries[2].decode(), "field": "id"}]
+
+
+def by_stream(client: Any, said: ConversationCompleted) -> None:
+    """As emit sends it."""
+    shard = shard_of(said.tenant, subject_of(said.user_id, said.session_id))
+    client.xadd(stream_name(shard), {"event": said.to_json()})
+
+
+def by_postgres(app_db: Database, said: ConversationCompleted) -> None:
+    """As emit falls back."""
+    incoming = Incoming(event=said, via="postgres", body_bytes=1)
+    assert app_db.run(said.tenant, accept_directly, incoming, DEFAULT_SPEC, SpecCache(), DEFAULT_SHARDS) == "accepted"
+
+
+def numbered(everything_db: Database) -> list[Any]:
+    """The ids of the events that have a number, in its order."""
+    found = rows(
+        everything_db,
+        "SELECT id FROM learning.conversation_event WHERE accepted_no IS NOT NULL ORDER BY accepted_no",
+    )
+    return [row["id"] for row in found]
+
+
+def test_given_turns_of_a_session_by_stream_and_by_postgres_in_turn_when_taken_in_then_they_are_numbered_as_emitted(
+    dispatcher: Callable[..., Dispatcher], app_db: Database, everything_db: Database, client: Any
+) -> None:
+    said = [event() for _ in range(6)]
+    for place, each in enumerate(said):
+        by_postgres(app_db, each) if place % 2 else by_stream(client, each)
+
+    dispatcher()
+
+    eventually(lambda: len(numbered(everything_db)) == len(said), "everything is numbered", timeout=10)
+    assert numbered(everything_db) == [each.id for each in said]
+
+
+def test_given_more_that_wait_than_are_looked_at_at_once_when_the_stream_has_younger_ones_then_all_come_in_order(
+    dispatcher: Callable[..., Dispatcher], app_db: Database, everything_db: Database, client: Any
+) -> None:
+    shard = shard_of("default", subject_of("alice", "s1"))
+    other = next(user for user in USERS if shard_of("default", subject_of(user, None)) == shard)
+    theirs = [event() for _ in range(WAITING_AT_ONCE + 5)]
+    for each in theirs:
+        by_postgres(app_db, each)
+    somebody, last = event(user_id=other), event()
+    by_stream(client, somebody)
+    by_stream(client, last)
+
+    dispatcher()
+
+    eventually(lambda: len(numbered(everything_db)) == len(theirs) + 2, "everything is numbered", timeout=20)
+    assert [each for each in numbered(everything_db) if each != somebody.id] == [*(each.id for each in theirs), last.id]
+
+
+def test_given_more_that_wait_than_are_looked_at_at_once_when_the_stream_has_only_others_then_all_come_in_order(
+    dispatcher: Callable[..., Dispatcher], app_db: Database, everything_db: Database, client: Any
+) -> None:
+    shard = shard_of("default", subject_of("alice", "s1"))
+    other = next(user for user in USERS if shard_of("default", subject_of(user, None)) == shard)
+    theirs = [event() for _ in range(WAITING_AT_ONCE + 5)]
+    for each in theirs:
+        by_postgres(app_db, each)
+    somebody = event(user_id=other)
+    by_stream(client, somebody)
+
+    dispatcher()
+
+    eventually(lambda: len(numbered(everything_db)) == len(theirs) + 1, "everything is numbered", timeout=20)
+    assert [each for each in numbered(everything_db) if each != somebody.id] == [each.id for each in theirs]

@@ -320,6 +320,20 @@ def test_given_a_tenant_with_two_models_when_one_has_no_address_here_then_the_ot
     assert on_list(everything_db) == {learning}
 
 
+def test_given_a_second_model_without_an_address_when_the_first_is_complete_then_the_worker_lets_it_be_read_with(
+    make: Make, app_db: Database, everything_db: Database
+) -> None:
+    learn(app_db)
+    app_db.run("default", begin, "default", MODEL, None)
+    app_db.run("default", begin, "default", "given-up", None)
+
+    report = make().work("default")
+
+    assert set(report.waits) == {"given-up"}
+    assert report.reading == MODEL
+    assert model_row(everything_db)["state"] == "reading"
+
+
 def test_given_limits_when_texts_are_put_into_requests_then_none_is_over_them_and_none_is_left_out() -> None:
     limits = EmbeddingModel(inputs=3, tokens=200, tokens_each=100)
     texts = ["short", "long " * 100, "x" * 150, "ü" * 150, *["tiny"] * 10]

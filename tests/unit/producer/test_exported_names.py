@@ -24,6 +24,7 @@ NAMES = [
     "EntityMemoryConfig",
     "EntityName",
     "Evidence",
+    "Export",
     "ForgetReceipt",
     "Found",
     "Grounds",
@@ -107,8 +108,8 @@ def test_given_an_import_then_what_only_workers_need_is_not_imported() -> None:
 
 
 PUBLIC = {
-    "add", "approve", "close", "edit", "emit", "emit_event", "entity", "get", "history", "learnings", "promote", "proposals",
-    "recall",
+    "add", "approve", "close", "edit", "emit", "emit_event", "entity", "export", "get", "history", "learnings", "promote",
+    "proposals", "recall",
     "forget", "reopen", "search", "reject", "retract", "search_entities", "settle", "update",
 }  # fmt: skip
 """What does I/O; each has a twin for asyncio."""

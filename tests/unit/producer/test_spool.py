@@ -28,6 +28,7 @@ from learning_machine.spool_file import (
 from learning_machine.spool_look import look
 
 LIMIT = 1 << 20
+ALICE = ("default", "user/alice")
 EVENT, SPEC = b'{"id":"\xc3\xa9"}', b'{"stores":{}}'
 
 
@@ -46,7 +47,7 @@ def found_in(path: Path) -> list[Record]:
 
 def test_given_events_then_one_private_file_holds_them_in_order_and_is_locked(spool: Spool, tmp_path: Path) -> None:
     for number in range(3):
-        spool.append(b"%d" % number, SPEC, LIMIT)
+        spool.append(ALICE, b"%d" % number, SPEC, LIMIT)
 
     [path] = spooled(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -69,7 +70,7 @@ def test_given_an_append_then_it_is_on_the_disk_before_it_returns(
         synced.append(os.fstat(descriptor).st_size)
 
     monkeypatch.setattr(spool_module.os, "fsync", fsync)
-    spool.append(EVENT, SPEC, LIMIT)
+    spool.append(ALICE, EVENT, SPEC, LIMIT)
 
     assert synced[-1] == len(header("here:5432/db")) + len(record(EVENT, SPEC))
 
@@ -77,7 +78,7 @@ def test_given_an_append_then_it_is_on_the_disk_before_it_returns(
 def test_given_eight_threads_then_every_record_is_whole_and_there_once(spool: Spool, tmp_path: Path) -> None:
     def append(number: int) -> None:
         for count in range(25):
-            spool.append(f"{number}/{count}".encode() + b"x" * 3_000, SPEC, LIMIT)
+            spool.append(ALICE, f"{number}/{count}".encode() + b"x" * 3_000, SPEC, LIMIT)
 
     threads = [threading.Thread(target=append, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -95,14 +96,14 @@ def test_given_eight_threads_then_every_record_is_whole_and_there_once(spool: Sp
 def test_given_a_fork_then_the_child_has_a_file_of_its_own_and_leaves_the_parents_locked(
     spool: Spool, tmp_path: Path
 ) -> None:
-    spool.append(b"parent", SPEC, LIMIT)
+    spool.append(ALICE, b"parent", SPEC, LIMIT)
 
     def work() -> str:
-        spool.append(b"child", SPEC, LIMIT)
+        spool.append(ALICE, b"child", SPEC, LIMIT)
         return ",".join(str(each.in_use) for each in look(tmp_path))
 
     assert in_child(work) == "True,True"
-    spool.append(b"parent again", SPEC, LIMIT)
+    spool.append(ALICE, b"parent again", SPEC, LIMIT)
 
     events = [[each.event for each in found_in(path)] for path in spooled(tmp_path)]
     assert sorted(events) == [[b"child"], [b"parent", b"parent again"]]
@@ -114,11 +115,11 @@ def test_given_a_directory_that_is_full_then_the_error_says_so_and_nothing_is_wr
 ) -> None:
     size = len(record(EVENT, SPEC))
     limit = len(header("here:5432/db")) + 2 * size
-    spool.append(EVENT, SPEC, limit)
+    spool.append(ALICE, EVENT, SPEC, limit)
     (tmp_path / "other.refused").write_bytes(b"x" * (size // 2))
 
     with pytest.raises(SpoolFull, match=r"is full .*LEARNING_SPOOL_BYTES"):
-        spool.append(EVENT, SPEC, limit)
+        spool.append(ALICE, EVENT, SPEC, limit)
 
     [path] = spooled(tmp_path)
     assert len(found_in(path)) == 1
@@ -127,7 +128,7 @@ def test_given_a_directory_that_is_full_then_the_error_says_so_and_nothing_is_wr
 def test_given_a_disk_that_fills_up_in_the_middle_of_a_record_then_the_part_is_taken_back(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool.append(b"before", SPEC, LIMIT)
+    spool.append(ALICE, b"before", SPEC, LIMIT)
 
     def half(descriptor: int, data: bytes) -> None:
         os.write(descriptor, data[: len(data) // 2])
@@ -136,8 +137,8 @@ def test_given_a_disk_that_fills_up_in_the_middle_of_a_record_then_the_part_is_t
     with monkeypatch.context() as patched:
         patched.setattr(spool_module, "write_all", half)
         with pytest.raises(OSError, match="No space left"):
-            spool.append(b"too much", SPEC, LIMIT)
-    spool.append(b"after", SPEC, LIMIT)
+            spool.append(ALICE, b"too much", SPEC, LIMIT)
+    spool.append(ALICE, b"after", SPEC, LIMIT)
 
     [path] = spooled(tmp_path)
     assert [(each.state, each.event) for each in found_in(path)] == [("whole", b"before"), ("whole", b"after")]
@@ -146,7 +147,7 @@ def test_given_a_disk_that_fills_up_in_the_middle_of_a_record_then_the_part_is_t
 def test_given_a_disk_that_fails_then_the_file_is_left_and_the_next_event_begins_another(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool.append(b"before", SPEC, LIMIT)
+    spool.append(ALICE, b"before", SPEC, LIMIT)
 
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -154,8 +155,8 @@ def test_given_a_disk_that_fails_then_the_file_is_left_and_the_next_event_begins
     with monkeypatch.context() as patched:
         patched.setattr(spool_module.os, "fsync", fail)
         with pytest.raises(OSError, match="Input/output"):
-            spool.append(b"who knows", SPEC, LIMIT)
-    spool.append(b"after", SPEC, LIMIT)
+            spool.append(ALICE, b"who knows", SPEC, LIMIT)
+    spool.append(ALICE, b"after", SPEC, LIMIT)
 
     assert sorted([each.event for each in found_in(path)] for path in spooled(tmp_path)) == [
         [b"after"],
@@ -172,12 +173,12 @@ import os, signal
 from pathlib import Path
 from learning_machine import spool
 whole = spool.Spool(Path({str(tmp_path)!r}), "here:5432/db")
-whole.append(b"first", b"{{}}", 1 << 20)
+whole.append(("default", "user/alice"), b"first", b"{{}}", 1 << 20)
 def write_all(descriptor, data):
     os.write(descriptor, data[:-{cut}])
     os.kill(os.getpid(), signal.SIGKILL)
 spool.write_all = write_all
-whole.append(b"a longer second event", b"{{}}", 1 << 20)
+whole.append(("default", "user/alice"), b"a longer second event", b"{{}}", 1 << 20)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -9
 
@@ -188,7 +189,7 @@ whole.append(b"a longer second event", b"{{}}", 1 << 20)
 
 def test_given_damage_then_it_reaches_no_further_than_its_record(spool: Spool, tmp_path: Path) -> None:
     for number in range(4):
-        spool.append(b"event %d" % number, SPEC, LIMIT)
+        spool.append(ALICE, b"event %d" % number, SPEC, LIMIT)
     [path] = spooled(tmp_path)
     found = found_in(path)
     with path.open("r+b") as file:
@@ -202,10 +203,10 @@ def test_given_damage_then_it_reaches_no_further_than_its_record(spool: Spool, t
 def test_given_a_file_that_was_drained_to_its_end_then_it_is_removed_and_the_next_event_makes_another(
     spool: Spool, tmp_path: Path
 ) -> None:
-    spool.append(b"one", SPEC, LIMIT)
+    spool.append(ALICE, b"one", SPEC, LIMIT)
     own = spool.undrained()
     assert own is not None
-    spool.append(b"two", SPEC, LIMIT)
+    spool.append(ALICE, b"two", SPEC, LIMIT)
 
     spool.was_drained(own[0], own[2])
     assert len(spooled(tmp_path)) == 1  # the second one is in it
@@ -215,12 +216,12 @@ def test_given_a_file_that_was_drained_to_its_end_then_it_is_removed_and_the_nex
 
     assert spooled(tmp_path) == []
     assert spool.undrained() is None
-    spool.append(b"three", SPEC, LIMIT)
+    spool.append(ALICE, b"three", SPEC, LIMIT)
     assert [each.event for each in found_in(spooled(tmp_path)[0])] == [b"three"]
 
 
 def test_given_two_who_lock_a_file_then_one_of_them_has_it(tmp_path: Path, spool: Spool) -> None:
-    spool.append(EVENT, SPEC, LIMIT)
+    spool.append(ALICE, EVENT, SPEC, LIMIT)
     spool.release()
     [path] = spooled(tmp_path)
     one, two = opened(path), opened(path)
@@ -261,3 +262,54 @@ def test_given_a_directory_that_cannot_hold_a_spool_then_the_error_names_field_a
     monkeypatch.setattr(spool_module.os, "access", lambda *_: False)  # as for somebody who is not root
     with pytest.raises(ConfigurationError, match="cannot be written to"):
         checked_directory(closed)
+
+
+def test_given_events_of_two_subjects_then_each_is_held_until_its_last_one_is_drained(spool: Spool) -> None:
+    bob = ("default", "user/bob")
+    assert not spool.holds(ALICE)
+    spool.append(bob, b"one", SPEC, LIMIT)
+    spool.append(ALICE, b"two", SPEC, LIMIT)
+    path, _, first = spool.undrained() or (Path(), 0, 0)
+    spool.append(ALICE, b"three", SPEC, LIMIT)
+    assert (spool.holds(ALICE), spool.holds(bob)) == (True, True)
+
+    spool.was_drained(path, first)
+    assert (spool.holds(ALICE), spool.holds(bob)) == (True, False)
+    assert not spool.holds(("acme", "user/alice"))
+
+    _, start, end = spool.undrained() or (Path(), 0, 0)
+    assert start == first
+    spool.was_drained(path, end)
+    assert spool.held == {}
+
+
+def test_given_two_who_drain_one_file_then_the_slower_one_does_not_put_it_back(spool: Spool) -> None:
+    spool.append(ALICE, b"one", SPEC, LIMIT)
+    path, _, first = spool.undrained() or (Path(), 0, 0)
+    spool.append(ALICE, b"two", SPEC, LIMIT)
+    _, _, second = spool.undrained() or (Path(), 0, 0)
+    spool.append(ALICE, b"three", SPEC, LIMIT)
+
+    spool.was_drained(path, second)
+    spool.was_drained(path, first)
+
+    assert (spool.undrained() or (path, 0, 0))[1] == second
+
+
+def test_given_a_file_that_the_process_no_longer_drains_then_nothing_is_held(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.append(ALICE, EVENT, SPEC, LIMIT)
+    assert in_child(lambda: str(spool.holds(ALICE))) == "False"
+    assert spool.holds(ALICE)
+    spool.release()
+    assert not spool.holds(ALICE)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spool_module.os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            spool.append(ALICE, EVENT, SPEC, LIMIT)
+    assert not spool.holds(ALICE)

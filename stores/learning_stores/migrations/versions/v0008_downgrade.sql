@@ -3,7 +3,7 @@ DROP TRIGGER forget_caller ON learning.model_call;
 DROP TRIGGER name_subject ON learning.evidence;
 DROP TABLE learning.ledger_finding;
 DROP FUNCTION learning.forget_caller, learning.refuse_forgotten, learning.count_received, learning.count_refused,
-    learning.report_last, learning.refuse;
+    learning.report_last, learning.refuse, learning.rejected_of;
 REVOKE SELECT (producer, seq) ON learning.conversation_event FROM learning_search;
 DROP POLICY search ON learning.producer_seq;
 REVOKE SELECT, INSERT, UPDATE ON learning.producer_seq FROM learning_search;

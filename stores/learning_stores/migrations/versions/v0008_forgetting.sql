@@ -232,6 +232,17 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ON CONFLICT (producer) DO UPDATE SET last_reported = greatest(p.last_reported, excluded.last_reported),
         last_seen = clock_timestamp()
 $$;
+
+-- What was rejected of somebody, for the export of what is held about them.
+CREATE FUNCTION learning.rejected_of(p_subject text) RETURNS SETOF learning.rejected_event LANGUAGE plpgsql SECURITY DEFINER STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(current_setting('learning.tenant', true), '') = '' THEN
+        RAISE EXCEPTION 'an export needs a tenant';
+    END IF;
+    RETURN QUERY SELECT r.* FROM learning.rejected_event r
+    WHERE r.tenant = current_setting('learning.tenant', true) AND r.subject = p_subject;
+END $$;
 CREATE FUNCTION learning.refuse_forgotten(p_stream text, p_entry_id text, p_event_id uuid, p_producer uuid, p_seq bigint)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -255,9 +266,9 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         received = p.received + excluded.received, last_seen = clock_timestamp()
 $$;
 REVOKE ALL ON FUNCTION learning.refuse_forgotten, learning.count_received, learning.refuse, learning.count_refused,
-    learning.report_last FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION learning.refuse_forgotten, learning.count_received, learning.count_refused, learning.report_last
-    TO learning_app;
+    learning.report_last, learning.rejected_of FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION learning.refuse_forgotten, learning.count_received, learning.count_refused, learning.report_last,
+    learning.rejected_of TO learning_app;
 GRANT EXECUTE ON FUNCTION learning.refuse TO learning_dispatcher, learning_search;
 
 -- What the reconciler saw: of each producer with open numbers how far they went a minute ago, and how many of those are missing.
@@ -285,6 +296,7 @@ ALTER FUNCTION learning.refuse_forgotten OWNER TO learning_search;
 ALTER FUNCTION learning.count_received OWNER TO learning_search;
 ALTER FUNCTION learning.count_refused OWNER TO learning_search;
 ALTER FUNCTION learning.report_last OWNER TO learning_search;
+ALTER FUNCTION learning.rejected_of OWNER TO learning_search;
 ALTER FUNCTION learning.forget_rejected OWNER TO learning_search;
 ALTER FUNCTION learning.name_subject OWNER TO learning_search;
 REVOKE CREATE ON SCHEMA learning FROM learning_search;
