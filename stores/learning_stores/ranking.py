@@ -18,6 +18,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.embedding_endpoint import parsed_name
+
 DEFAULT_LANGUAGE = "english"
 
 
@@ -61,8 +63,8 @@ _BY_MODEL = {"offline-rules-1": HASHED_FEATURES_WEIGHTS}
 
 
 def weights_for(model: str | None) -> Weights:
-    """The weights with which vectors of a model are ranked."""
-    return _BY_MODEL.get(model or "", DEFAULT_WEIGHTS)
+    """The weights with which vectors of a model are ranked, whatever dimensions were asked for."""
+    return _BY_MODEL.get(parsed_name(model)[0] if model else "", DEFAULT_WEIGHTS)
 
 
 def real_array(vector: Sequence[float]) -> str:

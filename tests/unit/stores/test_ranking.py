@@ -13,6 +13,7 @@ from learning_stores.ranking import (
     ranked,
     vector_index,
     vector_index_statement,
+    weights_for,
 )
 
 
@@ -53,3 +54,18 @@ def test_given_another_model_when_its_index_is_named_then_the_statement_quotes_i
     assert f'"{vector_index(model, dimensions)}"' in statement
     assert f"halfvec({dimensions})" in statement
     assert statement.endswith("'" + model.replace("'", "''") + "'")
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [
+        ("offline-rules-1", HASHED_FEATURES_WEIGHTS),
+        ("offline-rules-1@64", HASHED_FEATURES_WEIGHTS),
+        ("text-embedding-3-small@256", DEFAULT_WEIGHTS),
+        (None, DEFAULT_WEIGHTS),
+    ],
+)
+def test_given_a_model_with_or_without_dimensions_when_its_weights_are_looked_up_then_they_are_the_models(
+    model: str | None, weights: object
+) -> None:
+    assert weights_for(model) is weights
