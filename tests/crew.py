@@ -1,18 +1,22 @@
-"""Workers of one thread each, as operators start them, and what is said to a system while they work.
+"""Workers of one thread each, as operators start them, caught in the act: the model's answer is held until a test lets it go.
 
 With one thread, what would be a second task is reserved, and waits in the worker.
 """
 
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 
 from harness import eventually, turn
 from learning_machine import UserProfileConfig
 from learning_ops.process import ManagedProcess
+from tcp_proxy import TcpProxy
 
 QUEUE = "learning.user_profile"
 TASK = "learning.user_profile.extract"
@@ -20,11 +24,27 @@ _NOW: dict[str, Any] = {"user_profile": UserProfileConfig(debounce=0), "session_
 _CELERY = str(Path(sys.executable).with_name("celery"))
 
 
+class _ModelWire(TcpProxy):
+    """While it is stalled, questions pass and answers do not."""
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            answers = source.getpeername() == self._target
+            while data := source.recv(65536):
+                if answers:
+                    self._flows.wait()
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
 class Crew:
     """The workers of a system's user profiles, over the broker at `url`."""
 
-    def __init__(self, system: Any, url: str) -> None:
+    def __init__(self, system: Any, url: str, model: TcpProxy) -> None:
         self.system = system
+        self._model = model
         self.operator = Celery("operator", broker=url, set_as_current=False)
         self.operator.conf.task_ignore_result = True
         self._alive: list[ManagedProcess] = []
@@ -33,9 +53,13 @@ class Crew:
     def one(self) -> ManagedProcess:
         """The one worker that runs: started where there is none, others ended."""
         self._alive = [worker for worker in self._alive if worker.alive]
-        while len(self._alive) > 1:
-            self._alive.pop().stop()
+        self.end(spared=1)
         return self._alive[0] if self._alive else self.another()
+
+    def end(self, spared: int = 0) -> None:
+        """End all workers but so many."""
+        while len(self._alive) > spared:
+            self._alive.pop().stop()
 
     def another(self, *settings: str) -> ManagedProcess:
         """One more, which takes work. `settings` are Celery's, as on its command line."""
@@ -53,10 +77,17 @@ class Crew:
         return [self._names[worker.name]]
 
     def ask(self, worker: ManagedProcess, command: str, **arguments: Any) -> Any:
-        """A worker's answer to an operator's command."""
-        [answer] = self.operator.control.broadcast(
-            command, arguments, destination=self.address(worker), reply=True, limit=1, timeout=10
-        )
+        """A worker's answer to an operator's command, over a connection of its own."""
+        with self.operator.connection() as connection:
+            [answer] = self.operator.control.broadcast(
+                command,
+                arguments,
+                self.address(worker),
+                connection=connection,
+                reply=True,
+                limit=1,
+                timeout=10,
+            )
         return answer[self._names[worker.name]]
 
     def hear(self, *users: str, thing: str = "tea") -> None:
@@ -70,12 +101,20 @@ class Crew:
         eventually(lambda: self.system.rows(taken, ids=ids) == [{"count": len(ids)}], f"intake of {users}")
 
     def busy_with(self, user: str) -> int:
-        """Let a user say something, and wait until a model is asked about it; the process id of the worker."""
+        """Let a user say something, and wait until the model is asked about it; the process id of the worker.
+
+        The model's answers are held until `answered`.
+        """
+        self._model.stall()
         before = self.system.model.requests
         self.hear(user)
         pid: int = self.system.holder(user)[0]
         eventually(lambda: self.system.model.requests > before, "the model is asked")
         return pid
+
+    def answered(self) -> None:
+        """Let the model's answers through."""
+        self._model.go_on()
 
     def reserved(self, worker: ManagedProcess, user: str) -> str:
         """Let a user say something while a worker is busy; the id of the task that the worker has reserved."""
@@ -106,6 +145,22 @@ class Crew:
             u=user,
         )
         assert [row["count"] for row in evidence] == [1] * len(things)
+
+
+@contextmanager
+def crew_of(system: Any, url: str) -> Iterator[Crew]:
+    """A crew of a system over the broker at `url`, beside a dispatcher."""
+    address = urlsplit(system.model.url)
+    wire = _ModelWire(address.hostname or "", address.port or 0)
+    wire.open()
+    system.place.extra_env["LEARNING_MODEL_BASE_URL"] = f"http://127.0.0.1:{wire.port}{address.path}"
+    system.processes.dispatcher()
+    crew = Crew(system, url, wire)
+    try:
+        with crew.operator:
+            yield crew
+    finally:
+        wire.cut()
 
 
 def said(worker: ManagedProcess, words: str, times: int = 1) -> bool:

@@ -79,8 +79,8 @@ class Emitter:
         if limits.spool_dir is None:
             return Fallback(database, shards=limits.shards, seconds=limits.seconds)
         from learning_machine.spool import destination_name, spool_for
-        from learning_machine.spool_drain import Taker
         from learning_machine.spool_drainer import Drainer
+        from learning_machine.spool_taker import Taker
 
         self._spool = spool = spool_for(limits.spool_dir, destination_name(database.url))
         url = database.url.render_as_string(hide_password=False)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SPOOL_SHARE = 0.2
 """Of the budget, kept for the spool."""
+PATIENCE_SECONDS = 0.2
+"""And at most that share of it: how long an event that comes behind others waits for them to be drained."""
 
 _ANY_TENANT = None  # a producer counts over all of them
 
@@ -70,6 +72,7 @@ class Fallback:
         self._seconds = seconds
         self._spool = spool
         self._spool_bytes = spool_bytes
+        self._patience = min(PATIENCE_SECONDS, seconds * SPOOL_SHARE)
         self._reserved = 0.0 if spool is None else seconds * SPOOL_SHARE
 
     @property
@@ -78,22 +81,23 @@ class Fallback:
         return self._spool is None and self._breaker.is_open
 
     def spooled(self, entry: Entry, until: float, causes: dict[str, str]) -> bool:
-        """Whether the spool took the event, which is to come behind others there; if not, `causes` says why."""
+        """Whether the spool took the event, which is to come behind others there.
+
+        If not, either `causes` says why, or nothing is there any more that it would have to come behind.
+        """
         try:
-            within(until - time.monotonic(), lambda: self._append(entry))
+            return within(until - time.monotonic(), lambda: self._append_behind(entry))
         except OSError as error:
             causes["spool"] = _told(error)
             return False
-        return True
 
     async def aspooled(self, entry: Entry, until: float, causes: dict[str, str]) -> bool:
         """The same from asyncio."""
         try:
-            await awithin(until - time.monotonic(), lambda: self._append(entry))
+            return await awithin(until - time.monotonic(), lambda: self._append_behind(entry))
         except OSError as error:
             causes["spool"] = _told(error)
             return False
-        return True
 
     def accept(self, entry: Entry, until: float, causes: dict[str, str]) -> Via:
         """Where the event was accepted; `causes` says why not before, and is added to. Raises `NotAccepted`."""
@@ -204,6 +208,11 @@ class Fallback:
     def _append(self, entry: Entry) -> None:
         assert self._spool is not None
         self._spool.append(entry.whose, entry.body, entry.spec.to_json(), self._spool_bytes)
+
+    def _append_behind(self, entry: Entry) -> bool:
+        assert self._spool is not None
+        spec = entry.spec.to_json()
+        return self._spool.append_behind(entry.whose, entry.body, spec, self._spool_bytes, self._patience)
 
     def _not_spooled(self, entry: Entry, error: OSError, causes: dict[str, str]) -> NotAccepted:
         return self._nowhere(entry, {**causes, "spool": _told(error)})

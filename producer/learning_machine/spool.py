@@ -4,7 +4,9 @@ A process has one file in the directory for each database that its events are fo
 An event is on the disk (fsync) before it counts as accepted; of several at once, one call brings all to the disk.
 
 What is about the same subject comes behind what lies here (`holds`), so that it is not overtaken: into the file too, until
-that is drained so far. Of files that this process gave up, after an error of the disk or with `release`, nothing is held.
+that is drained so far. Who drains may have what comes behind wait a moment (`paused`): else a caller that emits without a
+pause would always be a little ahead. Of files that this process gave up, after an error of the disk or with `release`,
+nothing is held.
 """
 
 import os
@@ -12,6 +14,8 @@ import re
 import socket
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -72,6 +76,7 @@ class Spool:
         self.held: dict[Whose, int] = {}  # where the last event of each subject that waits in the file ends
         self._lock = Lock()
         self._file: _File | None = None
+        self._open = _set_event()
         _ALL.add(self)
 
     def holds(self, whose: Whose) -> bool:
@@ -84,8 +89,20 @@ class Spool:
         `limit` is how many bytes the directory may hold. Several processes that write at the same moment may each exceed it
         by one event.
         """
-        line = record(event, spec)
+        self._append(whose, record(event, spec), limit, behind=False)
+
+    def append_behind(self, whose: Whose, event: bytes, spec: bytes, limit: int, patience: float) -> bool:
+        """The same for an event that has to come behind others. False where nothing of its subject waits here any more.
+
+        It waits for a drain that lets nothing in between, so many seconds at most.
+        """
+        self._open.wait(patience)
+        return self._append(whose, record(event, spec), limit, behind=True)
+
+    def _append(self, whose: Whose, line: bytes, limit: int, *, behind: bool) -> bool:
         with self._lock.mutex:
+            if behind and whose not in self.held:
+                return False
             if held(self.directory) + len(line) > limit:
                 raise SpoolFull(
                     f"the spool directory is full ({limit:,} bytes, LEARNING_SPOOL_BYTES); `learning-machine spool drain` "
@@ -105,6 +122,20 @@ class Spool:
             with self._lock.mutex:
                 self._drop(file)
             raise
+        return True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have what comes behind wait, and bring to the disk what is being written, so that all of it can be drained."""
+        self._open.clear()
+        try:
+            with self._lock.mutex:
+                file = self._file
+            if file is not None:
+                file.sync(file.size)
+            yield
+        finally:
+            self._open.set()
 
     def undrained(self) -> tuple[Path, int, int] | None:
         """The own file, and from where to where it is to be drained."""
@@ -154,9 +185,16 @@ class Spool:
 
     def leave_to_parent(self) -> None:
         """In the child of a fork."""
+        self._open = _set_event()
         if self._file is not None:
             os.close(self._file.descriptor)  # the parent's lock stays: it is held by the parent's own descriptor
             self._file, self.held = None, {}
+
+
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 _ALL: WeakSet[Spool] = WeakSet()

@@ -1,26 +1,20 @@
-"""Draining a spool: each record into the Postgres event log, or into its stream where Postgres is away.
+"""Draining a spool: each record goes where it is taken (`spool_taker`), and is blanked then, or set aside with the reason.
 
-Postgres comes first, because what is accepted there is recorded as spooled and its refusal is known at once. A record is
-blanked once it is accepted, or set aside beside its file with the reason; what a crash leaves unblanked is drained again,
-which the event's key absorbs. Where both places are away, the rest stays for the next time.
+What a crash leaves unblanked is drained again, which the event's key absorbs. Where no place takes a record, it and the rest
+stay for the next time. Nor is anything kept here of somebody who is to be forgotten (`blank_matching`).
 """
 
 import base64
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import psycopg
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from learning_machine.failure import REFUSALS, WITHOUT_BODY, told
+from learning_machine.failure import WITHOUT_BODY
 from learning_machine.spool_file import (
     REFUSED,
     Record,
@@ -32,31 +26,13 @@ from learning_machine.spool_file import (
     set_aside,
     spooled,
 )
-from learning_machine.streams import SOCKET_SECONDS, Streams
+from learning_machine.spool_taker import Away, Outcome, Refused, Taker
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
-from learning_schemas.scope import shard_of, stream_name, subject_of
-from learning_schemas.spec import DEFAULT_SPEC, MachineSpec
-from learning_stores.database import Database
-from learning_stores.event_log import Incoming, Interference, accept_directly
-from learning_stores.specs import SpecCache
 
-_REFUSED_BY_SERVER = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
-_TRIES = 3
-_CONNECT_SECONDS = 2
-_ANSWER_SECONDS = 5.0
-
-
-class Away(Exception):
-    """No place takes events now."""
-
-
-class _Refused(Exception):
-    """This event is taken nowhere; `verdict` where the event log said so."""
-
-    def __init__(self, reason: str, verdict: str = "") -> None:
-        super().__init__(reason)
-        self.verdict = verdict
+BATCH = 50
+BATCH_BYTES = 1024 * 1024
+"""Of one transaction."""
 
 
 @dataclass(kw_only=True)
@@ -79,72 +55,6 @@ class Drained:
     cause: str | None = None
 
 
-class Taker:
-    """Takes events for one database. Has one connection of its own to each server; close it."""
-
-    def __init__(self, database_url: str, redis_url: str | None, shards: int) -> None:
-        self._database = Database(
-            database_url, pool_size=1, connect_seconds=_CONNECT_SECONDS, answer_seconds=_ANSWER_SECONDS
-        )
-        self._streams = None if redis_url is None else Streams(redis_url)
-        self._specs = SpecCache()
-        self._shards = shards
-        self._away: str | None = None
-
-    def take(self, body: bytes, spec_body: bytes) -> bool:
-        """Have an event accepted; False where it was before. Raises `Away`, and `_Refused` for what is taken nowhere."""
-        try:
-            event = ConversationCompleted.from_json(body, max_bytes=len(body))
-            spec = MachineSpec.from_json(spec_body)
-            subject = subject_of(event.user_id, event.session_id)
-        except (InvalidEvent, ValidationError, ValueError) as error:
-            # Of a ValidationError the text would hold what was said.
-            raise _Refused(str(error) if isinstance(error, InvalidEvent) else "it cannot be read") from None
-        if spec.spec_hash() != (event.spec or DEFAULT_SPEC.spec_hash()):
-            raise _Refused("its spec is not the one that it names")
-        if self._away is None:
-            try:
-                return self._take_in_log(event, spec, len(body))
-            except (SQLAlchemyError, psycopg.Error, OSError, Interference) as error:
-                # For the rest of this run: what went into a stream is not to be overtaken by what was said after it.
-                self._away = told(error)
-        if self._streams is None:
-            raise Away(f"postgres: {self._away}")
-        stream = stream_name(shard_of(event.tenant, subject, self._shards))
-        until = time.monotonic() + SOCKET_SECONDS
-        try:
-            if event.spec is None:
-                self._streams.append(stream, body, until)
-            else:
-                self._streams.append_with_spec(stream, body, spec_body, f"{event.tenant}/{event.spec}", until)
-        except (RedisError, OSError) as error:
-            raise Away(f"postgres: {self._away}; redis: {told(error)}") from error
-        return True
-
-    def _take_in_log(self, event: ConversationCompleted, spec: MachineSpec, size: int) -> bool:
-        incoming = Incoming(event=event, via="spool", body_bytes=size)
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                verdict = self._database.run(event.tenant, accept_directly, incoming, spec, self._specs, self._shards)
-                break
-            except Interference:  # the same event, from elsewhere, at the same time
-                if not left:
-                    raise
-            except DBAPIError as error:
-                if isinstance(error.orig, _REFUSED_BY_SERVER):
-                    raise _Refused(f"the database refuses it ({type(error.orig).__name__})") from None
-                raise
-        if verdict in REFUSALS:
-            raise _Refused(REFUSALS[verdict], verdict)
-        return verdict == "accepted"
-
-    def close(self) -> None:
-        """Give back the connections."""
-        self._database.close()
-        if self._streams is not None:
-            self._streams.close()
-
-
 def drain(
     path: Path, file: BinaryIO, start: int, until: int | None, taker: Taker, result: Drained, stop: Callable[[], bool]
 ) -> int:
@@ -154,25 +64,46 @@ def drain(
     `result.cause` says why.
     """
     offset, destination = start, destination_of(file)
-    for found in records(file, start, until):
+    for batch in _batches(records(file, start, until)):
         if stop():
             break
         try:
-            if found.state == "whole":
-                _take(path, found, taker, result, destination)
-                blank(file.fileno(), found)
-            elif found.state == "damaged":
+            if batch[0].state == "whole":
+                for found, outcome in zip(batch, taker.take(batch), strict=True):
+                    _settle(path, found, outcome, result, destination)
+                    blank(file.fileno(), found)
+                    offset = found.offset + len(found.line)
+                continue
+            [found] = batch
+            if found.state == "damaged":
                 raw = base64.b64encode(found.line).decode()
                 set_aside(path, _aside(reason="the record is damaged", destination=destination, raw=raw))
                 blank(file.fileno(), found)
                 result.damaged += 1
             elif found.state == "torn":
                 result.torn += 1
+            offset = found.offset + len(found.line)
         except Away as error:
             result.cause = str(error)
             break
-        offset = found.offset + len(found.line)
     return offset
+
+
+def _batches(found: Iterable[Record]) -> Iterator[list[Record]]:
+    """Whole records that follow each other, so many and so large as one transaction may have; any other one alone."""
+    batch: list[Record] = []
+    size = 0
+    for each in found:
+        if batch and (each.state != "whole" or len(batch) == BATCH or size + len(each.line) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        if each.state != "whole":
+            yield [each]
+            continue
+        batch.append(each)
+        size += len(each.line)
+    if batch:
+        yield batch
 
 
 def drain_directory(
@@ -247,18 +178,17 @@ def _matches(body: bytes, matches: Callable[[ConversationCompleted], bool]) -> b
         return False
 
 
-def _take(path: Path, found: Record, taker: Taker, result: Drained, destination: str | None) -> None:
-    try:
-        if taker.take(found.event, found.spec):
-            result.accepted += 1
-        else:
-            result.known += 1
-    except _Refused as error:
-        set_aside(path, _refusal(found, error, destination))
+def _settle(path: Path, found: Record, outcome: Outcome, result: Drained, destination: str | None) -> None:
+    if isinstance(outcome, Refused):
+        set_aside(path, _refusal(found, outcome, destination))
         result.refused += 1
+    elif outcome:
+        result.accepted += 1
+    else:
+        result.known += 1
 
 
-def _refusal(found: Record, error: _Refused, destination: str | None) -> bytes:
+def _refusal(found: Record, error: Refused, destination: str | None) -> bytes:
     told: dict[str, Any] = {"reason": str(error), "destination": destination}
     try:
         event = ConversationCompleted.from_json(found.event, max_bytes=len(found.event))

@@ -9,15 +9,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from learning_machine.lock import Lock
 from learning_machine.spool import Spool
-from learning_machine.spool_drain import Drained, Taker, drain, drain_directory
+from learning_machine.spool_drain import Drained, drain, drain_directory
 from learning_machine.spool_file import opened
+from learning_machine.spool_taker import Taker
 
 logger = logging.getLogger("learning_machine")
 
+LAST_BYTES = 256 * 1024
+"""So much of the own file is drained while what comes behind it waits; and more, where it comes faster than it is drained."""
 RETRY_SECONDS = 1.0
 """So long after a run that could not finish the next one begins."""
 
@@ -91,11 +95,18 @@ class Drainer:
     def _drained(self, stop: threading.Event) -> bool:
         """Drain once; whether everything was that is drained here."""
         result, finished = Drained(), False
+        before: int | None = None  # bytes that the round before had to drain
         taker = self._taker()
         try:
             unread = self._drain_others(taker, result, stop)
             while result.cause is None and not stop.is_set() and (own := self._spool.undrained()) is not None:
-                self._drain_own(*own, taker, result, stop)
+                left = own[2] - own[1]
+                # Nobody is to wait for a server that is away: only where one has just taken some.
+                waits = before is not None and (left <= LAST_BYTES or left > before / 2)
+                with self._spool.paused() if waits else nullcontext():
+                    if (own := self._spool.undrained()) is not None:
+                        self._drain_own(*own, taker, result, stop)
+                before = left
             finished = result.cause is None and not unread and not stop.is_set()
         except OSError as error:
             self._in_the_way(f"the spool in {self._spool.directory} cannot be drained ({type(error).__name__})")

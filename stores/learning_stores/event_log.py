@@ -132,16 +132,23 @@ def accept(
 
 def accept_directly(session: Session, incoming: Incoming, spec: MachineSpec, specs: SpecCache, shards: int) -> Verdict:
     """The fallback of emit, as the app: the event alone. The dispatcher makes its deliveries when it is back."""
-    specs.register(session, {incoming.spec_key: spec})
-    subjects = lock_subjects(session, [incoming])
-    verdicts, new = _sift(session, [incoming], subjects)
+    return accept_all_directly(session, [(incoming, spec)], specs, shards)[incoming.key]
+
+
+def accept_all_directly(
+    session: Session, batch: Sequence[tuple[Incoming, MachineSpec]], specs: SpecCache, shards: int
+) -> dict[EventKey, Verdict]:
+    """The same for several events of one tenant, of which no two have the same id, with the spec of each."""
+    specs.register(session, {incoming.spec_key: spec for incoming, spec in batch})
+    arrived = [incoming for incoming, _ in batch]
+    subjects = lock_subjects(session, arrived)
+    verdicts, new = _sift(session, arrived, subjects)
     if new:
         _insert(session, new, {}, shards, frozenset())
-    verdict = verdicts[incoming.key]
-    if (told := REFUSALS.get(verdict)) is not None:
-        event = incoming.event
-        count_refused(session, event.id, told.partition(":")[0], told, event.producer, event.seq)
-    return verdict
+    for event, verdict in ((incoming.event, verdicts[incoming.key]) for incoming in arrived):
+        if (told := REFUSALS.get(verdict)) is not None:
+            count_refused(session, event.id, told.partition(":")[0], told, event.producer, event.seq)
+    return verdicts
 
 
 def lock_subjects(session: Session, batch: Sequence[Incoming]) -> dict[SubjectKey, Subject]:

@@ -1,6 +1,7 @@
 """What an import takes in, whatever it was read from: learnings with what they stand on, and entities."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Protocol, Self
 from uuid import UUID
 
@@ -16,6 +17,14 @@ MAX_EVIDENCE = 10_000
 MAX_QUOTE = 100_000
 MAX_KEY = 2_000
 """Characters of a key, which is the key of an index."""
+_AHEAD = timedelta(days=1)  # as for events: clocks differ
+
+
+def _not_ahead(value: datetime) -> datetime:
+    # What is dated later than now could be replaced by nobody who says otherwise until then.
+    if value > datetime.now(UTC) + _AHEAD:
+        raise ValueError("is more than a day ahead")
+    return value
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(clean_text)]
@@ -24,6 +33,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH),
 Content = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CONTENT), AfterValidator(clean_text)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY), AfterValidator(clean_text)]
 Data = Annotated[dict[str, Any], AfterValidator(check_json)]
+Moment = Annotated[AwareDatetime, AfterValidator(_not_ahead)]
 Origin = Literal["extraction", "tool", "human", "curator", "import"]
 
 
@@ -55,7 +65,7 @@ class ImportedEvidence(_Record):
     message: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     quote: Annotated[str, StringConstraints(max_length=MAX_QUOTE), AfterValidator(clean_text)] | None = None
     user_id: Id | None = None
-    occurred_at: AwareDatetime
+    occurred_at: Moment
     withdrawn_at: AwareDatetime | None = None
 
 
@@ -77,10 +87,10 @@ class ImportedLearning(_Record):
     language: Word | None = None
     status: Literal["active", "proposed", "retired"]
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
-    valid_from: AwareDatetime
+    valid_from: Moment
     valid_to: AwareDatetime | None = None
-    live_from: AwareDatetime
-    retired_at: AwareDatetime | None = None
+    live_from: Moment
+    retired_at: Moment | None = None
     retired_reason: Word | None = None
     replaced_by: UUID | None = None
     awaits: Literal["approval", "corroboration"] | None = None

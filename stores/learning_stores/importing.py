@@ -24,6 +24,7 @@ from learning_stores.attempts import attempted
 from learning_stores.database import Database
 from learning_stores.entities import resolve
 from learning_stores.import_record import ImportedEntity, ImportedLearning, ImportSource, NotImported
+from learning_stores.import_shape import misfit
 from learning_stores.operations import Citation, EntityName, Provenance, Put
 from learning_stores.place import Place
 from learning_stores.registry import installed
@@ -112,6 +113,8 @@ def plan(database: Database, wanted: Import) -> Plan:
             raise NotImported(
                 f"{where}, store", f"is not installed here: there are {there}. LEARNING_STORES names stores of your own"
             )
+        if (wrong := misfit(record, stores[record.store])) is not None:
+            raise NotImported(f"{where}, {wrong[0]}", wrong[1])
         if record.language is not None and record.language not in languages:
             raise NotImported(f"{where}, language", "is not a text search configuration of this database")
         learnings[record.status] += 1

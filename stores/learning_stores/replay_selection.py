@@ -38,7 +38,7 @@ class Choice:
         return any(value for name, value in self.__dict__.items() if name != "reason")
 
 
-# An answer names its model with a date behind it.
+# An answer names its model with a date behind it. A prompt's version is a number with a hash behind it.
 _CHOSEN = """
     d.tenant = :tenant
     AND (cast(:store AS text) IS NULL OR d.store = :store)
@@ -58,7 +58,8 @@ _CHOSEN = """
               SELECT v.extraction_id FROM learning.evidence v
               WHERE v.tenant = d.tenant AND v.event_id = d.event_id AND v.withdrawn_at IS NULL AND v.origin = 'extraction'))
           AND (cast(:extraction_id AS uuid) IS NULL OR x.id = :extraction_id)
-          AND (cast(:prompt_version AS text) IS NULL OR x.prompt_version = :prompt_version)
+          AND (cast(:prompt_version AS text) IS NULL OR x.prompt_version = :prompt_version
+               OR (:prompt_version ~ '^[0-9]+$' AND starts_with(x.prompt_version, :prompt_version || '-')))
           AND (cast(:model AS text) IS NULL OR x.model = :model OR starts_with(x.model, cast(:model AS text) || '-20'))))"""
 
 # One that waits already has nothing to be repeated, unless a part of it was read. One that was history, or lacks the id that its

@@ -36,11 +36,12 @@ _NAMED = text(f"""
     ORDER BY at DESC, id DESC
 """)  # noqa: S608 - both parts are constants
 
-# An answer names its model with a date behind it.
+# An answer names its model with a date behind it. A prompt's version is a number with a hash behind it.
 _CHOSEN = text(f"""
     SELECT {_COLUMNS} FROM learning.extraction x
     WHERE x.tenant = :tenant AND x.undone_at IS NULL
-      AND (cast(:prompt_version AS text) IS NULL OR x.prompt_version = :prompt_version)
+      AND (cast(:prompt_version AS text) IS NULL OR x.prompt_version = :prompt_version
+           OR (:prompt_version ~ '^[0-9]+$' AND starts_with(x.prompt_version, :prompt_version || '-')))
       AND (cast(:model AS text) IS NULL OR x.model = :model OR starts_with(x.model, cast(:model AS text) || '-20'))
       AND (cast(:store AS text) IS NULL OR x.store = :store)
       AND (cast(:since AS timestamptz) IS NULL OR x.committed_at >= :since)

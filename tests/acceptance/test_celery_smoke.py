@@ -8,6 +8,7 @@ late acknowledgement with its visibility time-out, since messages are hints; tim
 die and `REMAP_SIGTERM`, since a worker's pool is threads that wait for a model.
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,27 +16,23 @@ from typing import Any
 
 import pytest
 
-from crew import QUEUE, TASK, Crew, said
+from crew import QUEUE, TASK, Crew, crew_of, said
 from harness import eventually
-from learning_ops.offline.server import Faults
 from learning_ops.process import ManagedProcess
 
 
 @pytest.fixture(scope="module")
 def crew(system: Any) -> Iterator[Crew]:
-    """Beside a dispatcher."""
-    system.processes.dispatcher()
-    crew = Crew(system, system.place.redis_url)
-    with crew.operator:
+    """One crew for all tests of the module."""
+    with crew_of(system, system.place.redis_url) as crew:
         yield crew
 
 
 @pytest.fixture(autouse=True)
-def slow(system: Any) -> Iterator[None]:
-    """A model that takes long enough to be caught in the act."""
-    system.model.faults = Faults(latency=1.5)
+def answering(crew: Crew) -> Iterator[None]:
+    """No answer is held when a test is over."""
     yield
-    system.model.faults = Faults()
+    crew.answered()
 
 
 def by(*numbers: signal.Signals) -> Callable[[Crew, ManagedProcess], None]:
@@ -53,12 +50,32 @@ def by_broadcast(crew: Crew, worker: ManagedProcess) -> None:
     crew.operator.control.shutdown(destination=crew.address(worker))
 
 
+def test_given_a_soft_shutdown_time_when_a_worker_is_told_to_end_cold_then_what_it_has_ends_in_that_time_and_the_rest_is_left(
+    system: Any, crew: Crew
+) -> None:
+    crew.end()
+    worker = crew.another("worker.soft_shutdown_timeout=3")
+    crew.busy_with("soft")
+    os.kill(worker.pid or 0, signal.SIGQUIT)
+    eventually(lambda: said(worker, "Initiating Soft Shutdown"), "the worker waits")
+    crew.hear("after soft")
+    crew.answered()
+
+    assert worker.wait(20) == 0
+
+    assert not said(worker, "Unrecoverable error")
+    assert [row["state"] for row in system.deliveries("soft")] == ["extracted"]
+    assert system.mailbox("after soft")["claims"] == 0
+    crew.one()
+    crew.assert_once("soft", "tea")
+    crew.assert_once("after soft", "tea")
+
+
 @pytest.mark.parametrize(
     ("end", "code"),
     [
         pytest.param(by(*[signal.SIGTERM] * 3), 0, id="warm"),
         pytest.param(by_broadcast, 0, id="broadcast"),
-        pytest.param(by(signal.SIGINT), 1, id="interrupted"),
         pytest.param(by(signal.SIGQUIT), 1, id="cold"),
         pytest.param(by(signal.SIGTERM, signal.SIGQUIT, signal.SIGQUIT), 1, id="hard"),
     ],
@@ -75,35 +92,16 @@ def test_given_a_window_in_hand_when_the_worker_is_told_to_end_then_it_commits_t
 
     end(crew, worker)
 
+    eventually(lambda: not system.redis.pubsub_channels("*pidbox"), "the worker closes")
+    crew.answered()
     assert worker.wait(20) == code
     assert [row["state"] for row in system.deliveries(in_hand)] == ["extracted", "pending"]
     mailboxes = [system.mailbox(user) for user in (in_hand, waiting)]
     assert [(each["owner"], each["lease_until"], each["claims"]) for each in mailboxes] == [(None, None, 0)] * 2
-    system.model.faults = Faults()
     crew.nudges_run_out()
     crew.one()
     crew.assert_once(in_hand, "tea", "rain")
     crew.assert_once(waiting, "tea")
-
-
-def test_given_a_soft_shutdown_time_when_a_worker_is_told_to_end_cold_then_what_it_has_ends_in_that_time_and_the_rest_is_left(
-    system: Any, crew: Crew
-) -> None:
-    crew.one().stop()
-    worker = crew.another("worker.soft_shutdown_timeout=3")
-    crew.busy_with("soft")
-    os.kill(worker.pid or 0, signal.SIGQUIT)
-    eventually(lambda: said(worker, "Initiating Soft Shutdown"), "the worker waits")
-    crew.hear("after soft")
-
-    assert worker.wait(20) == 1
-
-    assert not said(worker, "Unrecoverable error")
-    assert [row["state"] for row in system.deliveries("soft")] == ["extracted"]
-    assert system.mailbox("after soft")["claims"] == 0
-    crew.one()
-    crew.assert_once("soft", "tea")
-    crew.assert_once("after soft", "tea")
 
 
 def test_given_a_backlog_when_a_worker_restarts_itself_then_the_window_in_hand_is_kept_and_the_backlog_is_worked_off(
@@ -117,8 +115,9 @@ def test_given_a_backlog_when_a_worker_restarts_itself_then_the_window_in_hand_i
 
     os.kill(pid, signal.SIGHUP)
 
+    eventually(lambda: not system.redis.pubsub_channels("*pidbox"), "the worker closes")
+    crew.answered()
     eventually(lambda: said(worker, "ready.", times=2), "it takes work again")
-    system.model.faults = Faults()
     assert worker.pid == pid
     assert [row["state"] for row in system.deliveries("restarted")][:1] == ["extracted"]
     crew.nudges_run_out()
@@ -146,7 +145,7 @@ def test_given_two_workers_with_work_reserved_when_they_are_killed_then_one_that
         worker.wait(10)
     held = [user for user in in_hand if holders[user] in pids]
     assert all(system.mailbox(user)["owner"] for user in held)
-    system.model.faults = Faults()
+    crew.answered()
     for user in held:  # the lease's fifteen seconds have passed
         system.change("UPDATE learning.mailbox SET lease_until = now() WHERE user_id = :u", u=user)
     crew.nudges_run_out()
@@ -170,27 +169,33 @@ def test_given_a_busy_worker_when_an_operator_looks_then_it_answers_and_shows_id
     assert active["args"] == [system.mailbox("looked at")["id"], "default"]
     assert active["kwargs"] == {}
     assert [queue["name"] for queue in crew.ask(worker, "active_queues")] == [QUEUE]
+    crew.answered()
     crew.assert_once("looked at", "tea")
 
 
-def test_given_tasks_that_are_revoked_when_one_is_reserved_and_one_is_active_then_both_mailboxes_are_worked_on_once(
+def test_given_tasks_that_are_revoked_when_active_reserved_and_queued_then_the_queued_one_waits_and_none_is_lost_or_doubled(
     system: Any, crew: Crew
 ) -> None:
     worker = crew.one()
     crew.busy_with("active")
     [active] = crew.ask(worker, "active")
-    reserved = crew.reserved(worker, "revoked")
+    reserved = crew.reserved(worker, "reserved")
+    crew.hear("queued")
+    message = eventually(lambda: system.redis.lindex(QUEUE, 0), "a nudge waits in the queue")
+    queued = json.loads(message)["headers"]["id"]
 
-    assert "ok" in crew.ask(worker, "revoke", task_id=reserved)
     refused = crew.ask(worker, "revoke", task_id=active["id"], terminate=True)
+    crew.ask(worker, "revoke", task_id=[reserved, queued])
 
-    assert "does not implement kill_job" in refused["error"]  # a thread cannot be ended: its work goes on
+    assert "does not implement kill_job" in refused["error"]  # a thread cannot be ended
+    crew.answered()
+    eventually(lambda: said(worker, f"Discarding revoked task: {TASK}[{queued}]"), "the queued task is discarded")
     crew.assert_once("active", "tea")
-    eventually(lambda: said(worker, f"Discarding revoked task: {TASK}[{reserved}]"), "the revoked task is discarded")
-    assert [row["state"] for row in system.deliveries("revoked")] == ["pending"]
-    assert system.mailbox("revoked")["claims"] == 0
+    crew.assert_once("reserved", "tea")  # the pool had it already
+    assert [row["state"] for row in system.deliveries("queued")] == ["pending"]
+    assert system.mailbox("queued")["claims"] == 0
     crew.nudges_run_out()
-    crew.assert_once("revoked", "tea")  # by a nudge of another id
+    crew.assert_once("queued", "tea")  # by a nudge of another id
 
 
 def test_given_a_worker_when_its_pool_is_told_to_restart_or_grow_then_it_refuses_and_works_on(
@@ -204,13 +209,13 @@ def test_given_a_worker_when_its_pool_is_told_to_restart_or_grow_then_it_refuses
     assert "error" in crew.ask(worker, "autoscale", max=8, min=2)
 
     assert crew.ask(worker, "ping") == {"ok": "pong"}
+    crew.answered()
     crew.assert_once("refusing", "tea")
 
 
 def test_given_a_worker_that_was_told_to_leave_its_queue_when_it_is_told_to_take_it_again_then_it_does_what_came_meanwhile(
     system: Any, crew: Crew
 ) -> None:
-    system.model.faults = Faults()
     worker = crew.one()
     crew.ask(worker, "cancel_consumer", queue=QUEUE)
     eventually(lambda: crew.ask(worker, "active_queues") == [], "it has no queue")

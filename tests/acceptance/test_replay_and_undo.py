@@ -20,14 +20,14 @@ class Operator:
     def __init__(self, place: Place, db: Database, model: ScriptedModel) -> None:
         self.place, self.db, self.model = place, db, model
 
-    def run(self, *arguments: str, status: int = 0) -> Any:
-        ended = run(*arguments, cwd=self.place.directory, env={**self.place.env, "COLUMNS": "200"})
+    def run(self, *arguments: str, status: int = 0, env: dict[str, str] | None = None) -> Any:
+        ended = run(*arguments, cwd=self.place.directory, env={**self.place.env, "COLUMNS": "200", **(env or {})})
         assert ended.returncode == status, ended.stderr + ended.stdout
         assert "Traceback" not in ended.stderr
         return ended
 
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "--json").stdout)
+    def json(self, *arguments: str, env: dict[str, str] | None = None) -> Any:
+        return json.loads(self.run(*arguments, "--json", env=env).stdout)
 
     def tell(self, *sentences: str, session: str = "s1") -> list[str]:
         """Emit one event for each, one after the other; their ids."""
@@ -148,7 +148,7 @@ def test_given_a_delivery_that_died_when_replayed_or_discarded_by_command_then_i
     good, bad = operator.tell("I love green tea.", "I love rye bread.")
     (first, second) = operator.json("dead", "list", "--store", "user_profile")
     assert {first["event_id"], second["event_id"]} == {good, bad}
-    listed = operator.run("dead", "list").stdout
+    listed = operator.run("dead", "list", env={"COLUMNS": "80"}).stdout  # whole ids: they are copied
     assert good in listed
     shown = operator.run("dead", "show", good, "user_profile").stdout
     assert "assistant" in shown
@@ -162,6 +162,10 @@ def test_given_a_delivery_that_died_when_replayed_or_discarded_by_command_then_i
     operator.settled()
     assert operator.memories() == ["I love green tea."]
 
+    assert "`learning-machine dead list`" in operator.run("status").stdout
+    elsewhere = {"LEARNING_TENANT": "acme"}
+    assert operator.json("dead", "discard", "--because", "x", "--yes", env=elsewhere) == {"dead": 0, "discarded": 0}
+    assert "tenant acme" in operator.run("dead", "replay", "--yes", env=elsewhere).stdout
     assert "--yes" in operator.run("dead", "discard", "--because", "enough", status=2).stderr
     assert operator.json("dead", "discard", "--because", "enough", "--yes") == {"dead": 1, "discarded": 1}
     (delivery,) = operator.json("trace", bad)["deliveries"]

@@ -111,7 +111,7 @@ def discard(
     store: Store = None,
     reason: Why = None,
     event: EventId = None,
-    tenant: AnyTenant = None,
+    tenant: Tenant = "default",
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: Json = False,
@@ -136,7 +136,7 @@ def discard(
         if as_json:
             print_json({"dead": all_, "discarded": 0})
         return
-    confirmed(f"Discard {counted(all_, 'dead delivery', 'dead deliveries')}?", yes=yes)
+    confirmed(f"Discard {counted(all_, 'dead delivery', 'dead deliveries')} of tenant {tenant}?", yes=yes)
     done = 0
     while batch := _ask(lambda session: dead.discard(session, meant, because)):
         done += batch
@@ -169,7 +169,7 @@ def _show_dead(found: "list[Dead]", all_: int) -> None:
         return
     table = PlainTable(
         f"Dead deliveries: {all_:,}", "died", "tenant", "event", "store", "of", "attempts", "generation",
-        numbers=("attempts", "generation"), box=None, pad_edge=False,
+        numbers=("attempts", "generation"), unbroken=("event",), box=None, pad_edge=False,
     )  # fmt: skip
     for each in found:
         cause = plain(each.reason or "–", "red")
@@ -218,7 +218,7 @@ def _show_rejected(found: list[dict[str, Any]], all_: int) -> None:
         return
     table = PlainTable(
         f"Rejected events: {all_:,}", "rejected", "tenant", "event", "from", "field", "reason", "bytes",
-        numbers=("bytes",), box=None, pad_edge=False,
+        numbers=("bytes",), unbroken=("event",), box=None, pad_edge=False,
     )  # fmt: skip
     for each in found:
         table.add_row(

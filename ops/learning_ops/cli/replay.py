@@ -33,7 +33,9 @@ def replay(
     ] = None,
     until: Annotated[datetime | None, typer.Option(formats=FORMATS, help="Events accepted before then.")] = None,
     store: Store = None,
-    prompt_version: Annotated[str | None, typer.Option(help="What was extracted by this version of a prompt.")] = None,
+    prompt_version: Annotated[
+        str | None, typer.Option(help="What was extracted by this version of a prompt: 1-e3a23274, or 1.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="What was extracted by this model.")] = None,
     extraction: Annotated[UUID | None, typer.Option(help="What was extracted by this extraction.")] = None,
     event: Annotated[UUID | None, typer.Option(help="This event.")] = None,
@@ -110,6 +112,7 @@ class _Outlook:
         from learning_stores.replay import accumulates, given
         from learning_stores.replay_selection import boxes, select, waiting
 
+        self.tenant = tenant
         self.boxes: list[Box] = []
         self.selected: list[Selected] = []
         self.fates = Counter[str]()
@@ -160,7 +163,7 @@ class _Outlook:
 
         told = self.as_dict()
         if not self.boxes:
-            typer.echo("There is nothing to replay here.")
+            typer.echo(f"Nothing of tenant {self.tenant} that can be replayed is meant by that.")
         else:
             more = told["deliveries"] - told["chosen"]
             typer.echo(

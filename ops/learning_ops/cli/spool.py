@@ -54,7 +54,8 @@ def drain(
     where a file could not be drained to its end.
     """
     from learning_machine.spool import destination_name
-    from learning_machine.spool_drain import Drained, Taker, drain_directory
+    from learning_machine.spool_drain import Drained, drain_directory
+    from learning_machine.spool_taker import Taker
     from learning_ops.cli.failure import Failed
     from learning_ops.cli.output import print_json
     from learning_stores.database import driver_url

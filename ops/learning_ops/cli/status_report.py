@@ -17,6 +17,10 @@ from learning_stores.reconcile import FINDINGS, UNDELIVERED
 def shown(found: dict[str, Any]) -> RenderableType:
     """All of it, from top to bottom."""
     parts: list[RenderableType] = [_headline(found), *_findings(found), _stores(found)]
+    if any(row["dead"] for row in found["stores"]):
+        parts.append(
+            plain("`learning-machine dead list` shows the dead, and of what; `dead replay` tries them again", "yellow")
+        )
     if found["without_deliveries"]:
         parts.append(_without_deliveries(found))
     parts.append(_backlog(found))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -32,15 +32,24 @@ def console(*, whole: bool = False, **options: Any) -> Console:
 class PlainTable(Table):
     """A table whose title and cells are shown as they are; a cell of another style is a `Text`.
 
-    `numbers` names the columns that stand to the right, `options` are those of rich's table.
+    `numbers` names the columns that stand to the right, `unbroken` those whose words are to be copied, `options` are those of
+    rich's table.
     """
 
-    def __init__(self, title: str | None, *columns: str, numbers: Iterable[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        title: str | None,
+        *columns: str,
+        numbers: Iterable[str] = (),
+        unbroken: Iterable[str] = (),
+        **options: Any,
+    ) -> None:
         heading = None if title is None else plain(title, "bold")
         super().__init__(title=heading, title_justify="left", title_style="bold", **options)
-        right = set(numbers)
+        right, whole = set(numbers), set(unbroken)
         for name in columns:
-            self.add_column(plain(name), justify="right" if name in right else "left", overflow="fold")
+            justify: JustifyMethod = "right" if name in right else "left"
+            self.add_column(plain(name), justify=justify, overflow="fold", no_wrap=name in whole)
 
     def add_row(self, *cells: RenderableType | None, style: Any = None, end_section: bool = False) -> None:
         """Add a row; text in it is no markup."""

@@ -23,7 +23,9 @@ def undo(
     ids: Annotated[
         list[UUID] | None, typer.Argument(metavar="[ID]...", help="Extractions or changes, as trace and history show.")
     ] = None,
-    prompt_version: Annotated[str | None, typer.Option(help="Extractions by this version of a prompt.")] = None,
+    prompt_version: Annotated[
+        str | None, typer.Option(help="Extractions by this version of a prompt: 1-e3a23274, or 1.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Extractions by this model.")] = None,
     store: Store = None,
     since: Annotated[
@@ -69,7 +71,7 @@ def undo(
 
                 print_json(_as_dict(outlook, found, open_))
             elif not as_json:
-                _show(outlook, found, open_)
+                _show(tenant, outlook, found, open_)
         if dry_run:
             return
         if open_:
@@ -147,14 +149,14 @@ def _as_dict(done: "Sequence[Undone]", found: "Sequence[Source]", open_: "Sequen
     }
 
 
-def _show(outlook: "Sequence[Undone]", found: "Sequence[Source]", open_: "Sequence[Source]") -> None:
+def _show(tenant: str, outlook: "Sequence[Undone]", found: "Sequence[Source]", open_: "Sequence[Source]") -> None:
     from learning_ops.cli.asking import counted
     from learning_ops.cli.output import moment
 
     _tell_done_before(found)
     if not open_:
         if not found:
-            typer.echo("There is nothing to undo here.")
+            typer.echo(f"No extraction of tenant {tenant} that can be undone is meant by that.")
         return
     counts = _counts(outlook)
     extractions = [each for each in open_ if each.origin == "extraction"]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,20 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from forking import in_child
 from harness import Place, event, eventually, rows, turn
-from learning_machine import ConfigurationError, LearningMachine, NotAccepted, Receipt
+from learning_machine import ConfigurationError, LearningMachine, NotAccepted, Receipt, spool_taker
 from learning_machine.spool import Spool, destination_name
-from learning_machine.spool_drain import Drained, Taker, blank_matching, drain_directory
+from learning_machine.spool_drain import BATCH, Drained, blank_matching, drain_directory
 from learning_machine.spool_file import opened, spooled
 from learning_machine.spool_look import look
+from learning_machine.spool_taker import Taker
 from learning_schemas.closing import ProducerClosed
-from learning_schemas.spec import DEFAULT_SPEC
+from learning_schemas.spec import DEFAULT_SPEC, MachineSpec
 from learning_stores.database import Database, driver_url
+from learning_stores.event_log import Incoming, accept_all_directly
 from tcp_proxy import TcpProxy
 
 Make = Callable[..., LearningMachine]
@@ -384,6 +387,34 @@ def test_given_records_that_are_refused_then_each_is_set_aside_with_its_reason_a
     assert [(each.waiting, each.refused) for each in look(directory)] == [(0, 5)]
     assert path.with_suffix(".refused").stat().st_mode & 0o777 == 0o600
     assert {row["id"] for row in logged(everything_db)} == {known.id, good.id}
+
+
+def test_given_many_records_of_two_tenants_when_postgres_refuses_some_then_every_other_one_is_taken_in_order(
+    place: Place, directory: Path, everything_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction takes several records: what is refused in it concerns no other."""
+    spec, sizes = DEFAULT_SPEC.to_json(), list[int]()
+    given = [event(tenant="acme" if number % 40 > 30 else "default") for number in range(2 * BATCH + 20)]
+    bad = {given[7].id, given[60].id}
+
+    def accept(session: Session, batch: Sequence[tuple[Incoming, MachineSpec]], *others: Any) -> Any:
+        sizes.append(len(batch))
+        if bad & {incoming.event.id for incoming, _ in batch}:
+            session.execute(text("SELECT 1 / 0"))
+        return accept_all_directly(session, batch, *others)
+
+    monkeypatch.setattr(spool_taker, "accept_all_directly", accept)
+    lay(directory, place, *[(each.to_json(), spec) for each in given], (given[3].to_json(), spec))
+
+    result = drained(directory, place)
+
+    assert (result.accepted, result.known, result.refused) == (len(given) - 2, 1, 2)
+    assert [row["id"] for row in logged(everything_db)] == [each.id for each in given if each.id not in bad]
+    assert max(sizes) > 1
+    [path] = directory.glob("*.refused")
+    aside = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {each["event_id"] for each in aside} == set(map(str, bad))
+    assert all("DivisionByZero" in each["reason"] for each in aside)
 
 
 def test_given_no_place_that_takes_events_then_what_was_taken_is_blanked_and_the_rest_stays(

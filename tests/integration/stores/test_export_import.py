@@ -349,6 +349,11 @@ def _learning(**values: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_ACME = {"namespace": "global", "type": "company", "name": "Acme"}
+_SHARED = {"store": "learned_knowledge", "kind": "insight", "namespace": "global"}
+_ENTITY = {"store": "entity_memory", "kind": "fact", "namespace": "global", "about": _ACME}
+
+
 @pytest.mark.parametrize(
     ("wrong", "where", "why"),
     [
@@ -362,6 +367,21 @@ def _learning(**values: Any) -> dict[str, Any]:
         ({"store": "no_such_store"}, "line 2, store", "not installed here"),
         ({"language": "klingon"}, "line 2, language", "text search configuration"),
         ({"confidence": 2}, "line 2, confidence", "less than or equal to 1"),
+        ({"valid_from": "2999-01-01T00:00:00Z"}, "line 2, valid_from", "more than a day ahead"),
+        ({"live_from": "9999-12-31T23:59:59-12:00"}, "line 2, live_from", "more than a day ahead"),
+        ({"evidence": [{"occurred_at": "2999-01-01T00:00:00Z"}]}, r"line 2, evidence\[0\].occurred_at", "a day ahead"),
+        ({"kind": "nonsense"}, "line 2, kind", "none of user_profile: there are field, memory"),
+        ({"namespace": "global"}, "line 2, namespace", "learnings of user_profile do not"),
+        ({"kind": "field", "data": {}}, "line 2, data.name", "is missing"),
+        ({"kind": "field", "data": {"name": ["x"], "value": 1}}, "line 2, data.name", "string"),
+        ({"store": "session_context", "kind": "summary"}, "line 2, session_id", "belong to a session"),
+        ({**_SHARED, "namespace": None}, "line 2, namespace", "learnings of learned_knowledge do"),
+        ({**_SHARED, "data": {}}, "line 2, data.title", "is missing"),
+        ({**_SHARED, "data": {"title": "t", "learning": "l", "fields": 5}}, "line 2, data.fields", "not an object"),
+        ({**_ENTITY, "about": None}, "line 2, about", "is about an entity"),
+        ({**_ENTITY, "kind": "property"}, "line 2, data.name", "is missing"),
+        ({**_ENTITY, "kind": "relationship"}, "line 2, target", "for a relationship"),
+        ({**_ENTITY, "kind": "relationship", "target": _ACME}, "line 2, data.relation", "is missing"),
     ],
 )
 def test_given_a_record_that_is_wrong_when_planned_then_line_and_field_are_named(

@@ -116,6 +116,8 @@ def test_given_choices_by_prompt_model_time_store_and_session_when_combined_then
     assert taken(user_id="alice") == 2
     assert taken(prompt_version="1-test", model="offline-rules-1") == 2
     assert taken(prompt_version="1-test", model="other") == 0
+    assert taken(prompt_version="1") == 2  # the number, without the hash
+    assert taken(prompt_version="1-t") == taken(prompt_version="2") == taken(prompt_version="1-") == 0
     assert taken(since=cut) == taken(until=cut) == taken(session_id="s2") == 1
     assert taken(store="session_context") == taken(user_id="bob") == taken(session_id="s2", until=cut) == 0
 

@@ -333,6 +333,8 @@ def test_given_extractions_of_a_prompt_version_when_chosen_then_the_newest_is_fi
     made = [past.hear(names(value), occurred_at=at(n)) for n, value in enumerate("AB")]
     found = past.app_db.run("default", chosen, "default", Chosen(prompt_version="1-test"))
     assert [each.id for each in found] == list(reversed(made))
+    assert past.app_db.run("default", chosen, "default", Chosen(prompt_version="1")) == found
+    assert past.app_db.run("default", chosen, "default", Chosen(prompt_version="11")) == []
     told = past.app_db.run("default", rehearse, "default", found, by="ops")
     assert [len(each.withdrawn.restored) for each in told] == [1, 0]
     assert [each.withdrawn.left for each in told] == [(), ()]

@@ -313,3 +313,30 @@ def test_given_a_file_that_the_process_no_longer_drains_then_nothing_is_held(
         with pytest.raises(OSError, match="Input/output"):
             spool.append(ALICE, EVENT, SPEC, LIMIT)
     assert not spool.holds(ALICE)
+
+
+def test_given_a_drain_that_lets_nothing_in_between_then_what_comes_behind_waits_and_is_not_spooled_once_nothing_is_left(
+    spool: Spool, tmp_path: Path
+) -> None:
+    spool.append(ALICE, b"one", SPEC, LIMIT)
+    answers: list[bool] = []
+    behind = threading.Thread(target=lambda: answers.append(spool.append_behind(ALICE, b"two", SPEC, LIMIT, 60)))
+    with spool.paused():
+        behind.start()
+        path, _, end = spool.undrained() or (Path(), 0, 0)
+        spool.was_drained(path, end)
+        assert answers == []
+    behind.join()
+
+    assert answers == [False]
+    assert spooled(tmp_path) == []
+
+
+def test_given_a_drain_that_takes_long_then_what_comes_behind_is_spooled_all_the_same(spool: Spool) -> None:
+    spool.append(ALICE, b"one", SPEC, LIMIT)
+    with spool.paused():
+        assert spool.append_behind(ALICE, b"two", SPEC, LIMIT, 0.01)
+        path, _, end = spool.undrained() or (Path(), 0, 0)
+
+    assert [each.event for each in found_in(path)] == [b"one", b"two"]
+    assert end == path.stat().st_size
