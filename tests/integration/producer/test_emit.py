@@ -158,7 +158,8 @@ async def test_given_fifty_emits_at_once_in_one_loop_then_all_are_in_the_stream(
 async def test_given_more_emits_at_once_than_there_are_connections_then_they_take_turns(
     place: Place, sent: Sent
 ) -> None:
-    many = ASYNC_CONNECTIONS + 36  # few enough to be through within Redis's share of the deadline, on a busy machine too
+    # Few enough to be through within Redis's share of the deadline, on a busy machine too.
+    many = ASYNC_CONNECTIONS + 36
     async with place.machine(emit_deadline=10) as machine:
         receipts = await asyncio.gather(
             *(machine.aemit(turn("hi"), user_id=f"u{number}", session_id="s1") for number in range(many))
