@@ -19,7 +19,7 @@ from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, STORING, env
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_embedding import EmbeddingVariables, ServingEmbedding, embedding_of
-from learning_ops.serving_model import ModelChoice, ServingModel, models_file, offline_model, openai_model
+from learning_ops.serving_model import Gateway, ModelChoice, ServingModel, models_file, offline_model, openai_model
 
 DATABASE = "learning"
 FLOWER_USER = "operator"
@@ -102,7 +102,7 @@ class Stack:
             port = self._until_served("offline-model", offline, port, "/healthz", self._offline)
             self._model = offline_model(port, self.data.secret("offline-model"))
         else:
-            self._model = openai_model(self._openai_key)
+            self._model = openai_model(self._openai_key, Gateway.of_environment())
         self._embedding = embedding_of(self._model, self._embedding_variables)
         self._tell("dispatcher and workers")
         waiting = [self._add(self._dispatcher())]

@@ -89,7 +89,7 @@ _MISCOUNTED = text("""
 LEDGER_FINDINGS = {
     **FINDINGS,
     **UNDELIVERED,
-    "events_vanished": "counted when they were accepted, and neither in the log nor counted as removed; their producers",
+    "events_vanished": "counted when they were accepted, and neither in the log nor counted as removed; their producers, if none was removed",
     "events_not_counted": "numbered and in the log, or removed, and not counted when they were accepted; their producers",
 }
 """What each finding of a ledger means."""
@@ -158,8 +158,9 @@ def ledger(session: Session, tenant: str | None = None) -> Ledger:
         named_gaps = gaps(session, GAPS_NAMED) if numbers.missing or numbers.twice else ()
         ranges = missing_numbers(session, named_gaps)
         named_gaps = tuple(replace(gap, numbers=ranges.get(gap.producer)) for gap in named_gaps)
-        here = sum(row["counted"] for row in logged) + sum(int(row.numbered) for row in removed)
-        findings += _miscounted(session, here - numbers.received)
+        gone = sum(int(row.numbered) for row in removed)
+        here = sum(row["counted"] for row in logged) + gone
+        findings += _miscounted(session, here - numbers.received, gone)
     return Ledger(
         tenant=tenant,
         numbers=numbers,
@@ -229,10 +230,13 @@ def _short_of_deliveries(session: Session, tenant: str | None, logged: list[dict
     }
 
 
-def _miscounted(session: Session, difference: int) -> list[Finding]:
+def _miscounted(session: Session, difference: int, removed: int) -> list[Finding]:
     if not difference:
         return []
     sign = 1 if difference > 0 else -1
+    if sign < 0 and removed:
+        # Whose numbers were removed is kept nowhere: a producer that lost none is as short as one that did.
+        return [Finding(name="events_vanished", count=-difference, ids=())]
     rows = session.execute(_MISCOUNTED, {"sign": sign, "ids": IDS_NAMED})
     ids = tuple(row.producer for row in rows if (row.difference > 0) == (difference > 0))
     return [Finding(name="events_not_counted" if sign > 0 else "events_vanished", count=abs(difference), ids=ids)]

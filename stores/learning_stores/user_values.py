@@ -127,12 +127,14 @@ def lost_fields(learnings: Iterable[_Remembered], spec: StoreSpec) -> list[str]:
     known = (spec.user_schema or default).get("properties", {})
     held: set[str] = set()
     for learning in learnings:
-        if learning.kind == "field" and "name" in learning.data:
-            held.add(learning.data["name"])
-        elif learning.kind == "insight":
-            held |= set(learning.data.get("fields") or ())
-        elif learning.kind == "property" and spec.user_schema is not None:  # without a schema any name goes
-            held.add(learning.data["name"])
+        # A custom store may give these kinds another form.
+        name, fields = learning.data.get("name"), learning.data.get("fields")
+        if learning.kind == "insight" and isinstance(fields, Mapping):
+            held.update(fields)
+        elif isinstance(name, str) and (
+            learning.kind == "field" or (learning.kind == "property" and spec.user_schema is not None)
+        ):  # without a schema any name of a property goes
+            held.add(name)
     return sorted(held - set(known))
 
 

@@ -36,7 +36,7 @@ def forget(
     """
     from learning_machine.forgetting import check_target, checked_event
     from learning_ops.cli.failure import Failed, WrongUsage, reaching_postgres
-    from learning_ops.cli.tenant_memory import checked
+    from learning_ops.cli.tenant_memory import checked, note
     from learning_schemas.errors import ConfigurationError, InvalidArgument
     from learning_stores.database import Database
     from learning_stores.forgetting import planned
@@ -78,6 +78,9 @@ def forget(
         _confirm(whom, yes)
         try:
             receipt = _run(database, settings, target, close, asked_by)
+        except KeyboardInterrupt:
+            note("interrupted: what is deleted stays deleted; ask again to go on with the rest, for the receipt")
+            raise
         except ConfigurationError as error:
             raise WrongUsage(str(error)) from None
     _print(receipt, as_json)

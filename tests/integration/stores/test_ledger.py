@@ -258,6 +258,19 @@ def test_given_an_event_that_vanished_from_the_log_when_added_up_then_its_produc
     assert ids["deliveries_without_event"] == (f"default/{told.id}/user_profile",)
 
 
+def test_given_an_event_that_vanished_beside_a_forgotten_user_when_added_up_then_nobody_who_lost_none_is_named(
+    app_db: Database, dispatcher_db: Database, everything_db: Database, add_up: AddUp
+) -> None:
+    told = numbered(uuid7(), 1, user_id="bob")
+    take_in(dispatcher_db, told, numbered(uuid7(), 1), spec=PROFILE_ONLY)
+    forget(app_db, Target(kind="subject", tenant="default", subject="user/alice", user_id="alice", session_id=None))
+    change(everything_db, f"DELETE FROM learning.conversation_event WHERE id = '{told.id}'")
+
+    found = {each.name: each for each in add_up().findings}
+
+    assert (found["events_vanished"].count, found["events_vanished"].ids) == (1, ())
+
+
 def test_given_a_delivery_that_vanished_when_added_up_then_its_event_is_named(
     dispatcher_db: Database, everything_db: Database, add_up: AddUp
 ) -> None:

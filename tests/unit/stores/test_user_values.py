@@ -121,6 +121,12 @@ def test_given_fields_that_the_schema_lost_then_they_are_named_and_their_rows_ar
     assert rows[0].data == {"name": "tier", "value": "pro"}
 
 
+def test_given_a_custom_store_that_gives_these_kinds_another_form_then_nothing_is_lost_and_nothing_fails() -> None:
+    rows = [_row("field", "a", name=7), _row("property", "b"), _row("insight", "c", fields=["severity"])]
+
+    assert lost_fields(rows, _spec({"type": "string"})) == []
+
+
 def test_given_no_schema_of_ones_own_then_the_profiles_default_fields_are_not_lost_and_a_sessions_are() -> None:
     rows = [_row("field", "name", name="name", value="Alex")]
 
