@@ -89,7 +89,7 @@ _MISCOUNTED = text("""
 LEDGER_FINDINGS = {
     **FINDINGS,
     **UNDELIVERED,
-    "events_vanished": "counted when they were accepted, and neither in the log nor counted as removed; their producers, if none was removed",
+    "events_vanished": "counted when they were accepted, neither in the log nor counted as removed; where none was, by producer",
     "events_not_counted": "numbered and in the log, or removed, and not counted when they were accepted; their producers",
 }
 """What each finding of a ledger means."""
