@@ -5,12 +5,13 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from harness import PASSWORDS, Place, Processes, execute, new_place, role_url
-from learning_ops.embedded import DataDirectory, EmbeddedServices
+from learning_ops.embedded import DataDirectory, EmbeddedServices, postgres
 from learning_ops.migration import migrate
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
 from learning_stores.database import Database
@@ -30,8 +31,13 @@ def servers() -> Iterator[tuple[str, str]]:
         return
     # Not pytest's own folder: it is closed to the user that Postgres runs as, and kept for three runs.
     directory = Path(tempfile.mkdtemp(prefix="learning-tests-"))
+    # No power is cut here, and a database for each test would be synced to disk thousands of times.
     try:
-        with DataDirectory(directory / "data") as data, EmbeddedServices(data) as services:
+        with DataDirectory(directory / "data") as data, ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                    patch.setitem(postgres._SETTINGS, name, "off")
+                services = stack.enter_context(EmbeddedServices(data, appendfsync="everysec"))
             yield services.postgres.superuser_url, services.redis.url
     finally:
         shutil.rmtree(directory, ignore_errors=True)
