@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos lock clean
+.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench-scale: setup  ## recall of 1,000 to 1,000,000 learnings, and the vectors' 
 
 chaos: setup  ## kill, stop and cut everything under load, and compare: SEED=2, ARGS="--events 2000 --seconds 60 --times 3"
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+races: setup  ## forget, replay and undo beside every other writer, two hundred rounds each
+	@RACE_ROUNDS=50 $(BIN)/python -m pytest -q --timeout 1200 tests/integration/stores/test_forgetting_races.py tests/integration/stores/test_replay_races.py
 
 lock:  ## choose newer dependencies: rewrite constraints.txt
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }

@@ -29,6 +29,7 @@ MAX_QUERY = 8_000
 """Characters of a query that are read; more tells nothing that the beginning does not."""
 MAX_RESULTS = 200
 _RESERVED = 0.1  # seconds of recall's deadline that what comes before the question leaves to it; half of a shorter one
+_RESERVED_SHARE = 0.2  # of a longer one
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # nothing was learned before
 _AHEAD = timedelta(days=1)  # so far may clocks differ
 
@@ -282,7 +283,7 @@ def _left(until: float) -> float:
 def _share(until: float) -> float:
     """Seconds that may be spent before the database is asked."""
     left = _left(until)
-    return left - min(_RESERVED, left / 2)
+    return left - max(min(_RESERVED, left / 2), left * _RESERVED_SHARE)
 
 
 def _checked_moment(as_of: object) -> datetime | None:

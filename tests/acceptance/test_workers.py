@@ -96,7 +96,8 @@ def test_given_one_mailbox_when_it_is_nudged_twenty_times_then_it_is_worked_on_o
 EMIT_FROM_FORKS = """
 import os, sys
 from learning_machine import LearningMachine, UserProfileConfig
-machine = LearningMachine(user_profile=UserProfileConfig(debounce=0))
+# Twenty new processes at once have not much of a processor each.
+machine = LearningMachine(user_profile=UserProfileConfig(debounce=0), emit_deadline=10)
 children = []
 for thing in sys.argv[1:]:
     child = os.fork()

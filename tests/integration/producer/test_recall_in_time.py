@@ -127,7 +127,7 @@ def test_given_an_endpoint_that_hangs_and_a_short_deadline_when_recalled_then_th
     _warm(machine)
     scripted.answer = hang = Hang()
     try:
-        found = machine.recall("tea", user_id="alice", deadline=1.0)
+        found = machine.recall("tea", user_id="alice", deadline=5.0)
     finally:
         hang.go.set()
     assert hang.asked.is_set()

@@ -1,5 +1,6 @@
 """Replay and undo beside extraction, tools, late arrivals and each other: whoever comes first, what always holds still holds."""
 
+import os
 import random
 import threading
 import time
@@ -32,7 +33,8 @@ from learning_stores.undo import Period, chosen, undo
 from learning_stores.window import Window
 from learning_stores.writing import write
 
-ROUNDS = 200
+ROUNDS = 4 * int(os.environ.get("RACE_ROUNDS", "15"))
+"""RACE_ROUNDS=50 makes two hundred."""
 LONGEST_PAUSE = 0.003
 
 _CLASHES = (psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation)
