@@ -2,6 +2,8 @@
 .DELETE_ON_ERROR:
 PYTHON ?= python3
 BIN := .venv/bin
+# Python keeps what it compiled, also where the environment says not to: compiling anew costs every process two seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races lock clean
 
