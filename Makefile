@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Python keeps what it compiled, also where the environment says not to: compiling anew costs every process two seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races lock clean
+.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races bench-curation lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench-retrieval: setup  ## LoCoMo's evidence found by ranking, beside BM25 and f
 
 bench-scale: setup  ## recall of 1,000 to 1,000,000 learnings, and the vectors' index (six to ten minutes); ARGS="--sizes 1000 100000" for less
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-curation: setup  ## planted duplicates and contradictions, a judge that errs, upkeep of 100,000 learnings; LEARNING_FIXTURES is its folder
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.curation $(ARGS)
 
 chaos: setup  ## kill, stop and cut everything under load, and compare: SEED=2, ARGS="--events 2000 --seconds 60 --times 3"
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(ARGS)

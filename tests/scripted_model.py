@@ -155,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _object(answer: Answer, asked: Asked) -> dict[str, Any]:
     if answer.status != 200:
         return {"error": {"message": f"about {asked.data}", "type": "invalid_request_error", "code": answer.text}}
-    return _completion(answer) if asked.path.endswith("/chat/completions") else _response(answer)
+    told = _completion(answer) if asked.path.endswith("/chat/completions") else _response(answer)
+    return {**told, "service_tier": asked.body.get("service_tier", "default")}
 
 
 def _response(answer: Answer) -> dict[str, Any]:

@@ -11,6 +11,15 @@ INHERITED = frozenset({
 STORING = frozenset({"LEARNING_STORES"})
 # Which of the user's modules a worker may import besides.
 IMPORTING = STORING | {"LEARNING_SCHEMA_IMPORTS"}
+# When the curator does what and asks which model how often, and how long what is over is kept.
+CURATING = frozenset(
+    {f"LEARNING_CURATOR_{name}" for name in (
+        "RECONCILE", "TRIM", "PRUNE", "DEDUPLICATE", "STATISTICS", "REEMBED", "RETAIN", "RESOLVE_ENTITIES", "CONTRADICTIONS",
+        "CONSOLIDATE", "CONSOLIDATE_ABOVE", "SPREAD", "SLICE", "MODEL", "MAX_CALLS")}
+    | {f"LEARNING_RETAIN_{name}_DAYS" for name in (
+        "EVENTS", "DELIVERIES", "EXTRACTIONS", "MODEL_CALLS", "RETIRED", "REJECTED", "RUNS")}
+    | {"LEARNING_RETENTION_DAYS"}
+)
 # How a model on another machine is reached.
 OUTWARD = frozenset({
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",

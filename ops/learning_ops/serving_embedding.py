@@ -50,6 +50,11 @@ class ServingEmbedding:
         return {_API_KEY: self.endpoint.key}
 
     @property
+    def without_key(self) -> dict[str, str]:
+        """Which model serves, for the curator, which asks none."""
+        return {name: value for name, value in self.env.items() if name != _API_KEY}
+
+    @property
     def name_alone(self) -> dict[str, str]:
         """Whether anything is embedded, for the dispatcher."""
         return {_MODEL: self.env[_MODEL]}

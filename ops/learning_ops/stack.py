@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from learning_ops.embedded import DataDirectory, EmbeddedServices
-from learning_ops.environment import IMPORTING, INHERITED, OUTWARD, STORING, environment
+from learning_ops.environment import CURATING, IMPORTING, INHERITED, OUTWARD, STORING, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_embedding import EmbeddingVariables, ServingEmbedding, embedding_of
@@ -225,10 +225,13 @@ class Stack:
         )
 
     def _curator(self) -> ManagedProcess:
-        wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
+        wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", *_AGENTS)
         schedule = os.fspath(self._run / "beat-schedule")
         options = ["-Q", "learning.curator", "-P", "solo", "-B", "-s", schedule, "-n", "curator@%h", "-E"]
-        return self._process("curator", [*_CELERY, "worker", *options, *_ALONE], wanted)
+        argv = [*_CELERY, "worker", *options, *_ALONE]
+        wanted |= {**self.embedding.without_key, **self.model.env, **self.model.key, **models_file()}
+        outward = frozenset() if self.model.is_offline else OUTWARD
+        return self._process("curator", argv, wanted, inherited=INHERITED | STORING | CURATING | outward)
 
     def _flower(self, port: int) -> ManagedProcess:
         # By variables, not options: a process list shows these to everybody.

@@ -14,6 +14,7 @@ from learning_machine.config import (
     EntityMemoryConfig,
     LearnedKnowledgeConfig,
     LearningMode,
+    Prune,
     SessionContextConfig,
     UserProfileConfig,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "Operations",
     "PatchModel",
     "Prompt",
+    "Prune",
     "Put",
     "Reading",
     "Recall",

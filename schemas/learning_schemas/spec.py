@@ -42,6 +42,7 @@ Language = Literal[
 
 StoreName = Annotated[str, Field(pattern=STORE_NAME)]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
+Days = Annotated[float, Field(gt=0, le=36_500)]
 Namespaces = Annotated[tuple[Id, ...], Field(max_length=16)]
 
 
@@ -59,6 +60,22 @@ class Approval(BaseModel):
     namespaces: Namespaces | None = None
 
 
+class Prune(BaseModel):
+    """What of a store's learnings the curator ends; a learning that meets any of these goes.
+
+    `max_age_days`: learned, and said last, longer ago. `max_count`: beyond so many of one user, session or namespace, those
+    learned and recalled longest ago. `min_confidence`: less sure than this. `never_recalled_days`: learned longer ago, and not
+    recalled for so long.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_age_days: Days | None = None
+    max_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    min_confidence: Annotated[float, Field(gt=0, le=1)] | None = None
+    never_recalled_days: Days | None = None
+
+
 class StoreSpec(BaseModel):
     """One store of a machine: what it extracts serially over, when, how, and with which options of its own.
 
@@ -68,7 +85,7 @@ class StoreSpec(BaseModel):
     `package.module:Class`, for workers that can import it. `namespace` is where a store that shares learnings writes them
     (absent: "global"), `also_reads` what it reads besides; `wider_writes` what extraction may write beyond its user's own
     namespace (absent: the store's default). `approval` puts writes before a person; `tools` gives the agent tools, or takes
-    them (absent: in AGENTIC and PROPOSE).
+    them (absent: in AGENTIC and PROPOSE). `prune` says what the curator ends (absent: only what its `valid_to` ended).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +107,7 @@ class StoreSpec(BaseModel):
     wider_writes: WiderWrites | None = None
     approval: Approval | None = None
     tools: bool | None = None
+    prune: Prune | None = None
 
     @property
     def has_tools(self) -> bool:

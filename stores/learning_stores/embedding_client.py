@@ -44,8 +44,12 @@ class EmbeddingFailed(Exception):
     """No vectors. `outcome` is what its record says, `note` is for operators: neither repeats a text.
 
     `refused`: the server does not take what it was sent; of several texts it may be one. All others: nothing is wrong with the
-    texts. `retry_after` (seconds) where the server said when to come back.
+    texts. `retry_after` (seconds) where the server said when to come back; `model` and `tokens` where there was an answer, of
+    no use, that told them.
     """
+
+    model: str | None = None
+    tokens: int | None = None
 
     def __init__(self, outcome: Outcome, note: str, retry_after: float | None = None) -> None:
         super().__init__(note)
@@ -186,14 +190,15 @@ async def _embed(client: "AsyncOpenAI", endpoint: EmbeddingEndpoint, texts: Sequ
     if endpoint.is_openai and endpoint.key is None:
         raise EmbeddingFailed("refused_request", "LEARNING_EMBEDDING_API_KEY is not set, nor OPENAI_API_KEY")
     asked: dict[str, Any] = {} if endpoint.dimensions is None else {"dimensions": endpoint.dimensions}
+    model, tokens = None, None
     try:
         # Named, because the SDK would decode the answer itself, and import numpy for it where that is installed.
         answer = await client.embeddings.create(
             model=endpoint.model, input=list(texts), encoding_format="base64", **asked
         )
-        usage = getattr(answer, "usage", None)
+        model, tokens = getattr(answer, "model", None), getattr(getattr(answer, "usage", None), "prompt_tokens", None)
+        model, tokens = model if isinstance(model, str) else None, tokens if isinstance(tokens, int) else None
         vectors = _vectors(answer.data, len(texts))
-        model, tokens = answer.model, getattr(usage, "prompt_tokens", None)
     except openai.APITimeoutError:
         raise EmbeddingFailed("timeout", "the connection timed out") from None
     except openai.APIConnectionError as error:
@@ -205,19 +210,19 @@ async def _embed(client: "AsyncOpenAI", endpoint: EmbeddingEndpoint, texts: Sequ
         raise EmbeddingFailed("server_error", type(error).__name__) from None
     except (AttributeError, TypeError, LookupError, ValueError, OverflowError):
         # A 200 that holds no vectors, such as a proxy's page: nothing that a text could be blamed for.
-        raise EmbeddingFailed("server_error", "an answer of another form") from None
+        raise _billed(EmbeddingFailed("server_error", "an answer of another form"), model, tokens) from None
     if not all(map(any, vectors)):
         # No direction, hence no cosine: one of them would make the scores of all that is ranked beside it no numbers.
-        raise EmbeddingFailed("refused", "a vector of zeros")
+        raise _billed(EmbeddingFailed("refused", "a vector of zeros"), model, tokens)
     if endpoint.dimensions is not None and len(vectors[0]) != endpoint.dimensions:
         told = f"{endpoint.dimensions} dimensions were asked for, and {len(vectors[0])} came"
-        raise EmbeddingFailed("refused_request", told)
-    return Embedded(
-        vectors=vectors,
-        model=model if isinstance(model, str) else None,
-        tokens=tokens if isinstance(tokens, int) else None,
-        seconds=time.monotonic() - began,
-    )
+        raise _billed(EmbeddingFailed("refused_request", told), model, tokens)
+    return Embedded(vectors=vectors, model=model, tokens=tokens, seconds=time.monotonic() - began)
+
+
+def _billed(failure: EmbeddingFailed, model: str | None, tokens: int | None) -> EmbeddingFailed:
+    failure.model, failure.tokens = model, tokens
+    return failure
 
 
 def _vectors(data: Any, count: int) -> list[Sequence[float]]:

@@ -42,7 +42,8 @@ _GONE = text(f"""
               AND o.status = 'retired' AND o.valid_to IS NOT NULL
               AND (o.live_from < o.retired_at OR o.retired_reason = 'rejected') AND o.retired_reason = ANY (:ended)
             ORDER BY o.valid_to DESC OFFSET 0) AS l
-        WHERE {END_STANDS}
+        WHERE {END_STANDS} AND NOT EXISTS (
+            SELECT FROM learning.change c WHERE c.tenant = l.tenant AND c.id = l.retired_by AND c.undone_at IS NOT NULL)
         LIMIT 1) AS gone
 """)  # noqa: S608 - the part is a constant
 

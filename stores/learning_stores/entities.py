@@ -1,13 +1,14 @@
 """Entities: names resolved to rows inside the transaction that writes, so that two sessions that meet one at once make one.
 
-A name means the entity of that name and type; else the only one of that type that has it as an alias; else a new one. Names
-that are merely alike stay apart, and so do two things of one name and different types: only evidence makes an alias.
+A name means the entity of that name and type, or the one that it was merged into; else the only one of that type that has it as
+an alias; else a new one. Names that are merely alike stay apart, and so do two things of one name and different types: only
+evidence makes an alias.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
@@ -30,6 +31,20 @@ _NAMED = text("""
       AND e.merged_into IS NULL
 """)
 
+# Looked for only where no live one has the name; of several that had it, the one that has it last.
+_MERGED = text("""
+    WITH RECURSIVE up (type, name_key, of, id, merged_into) AS (
+        SELECT e.type, e.name_key, e.id, e.id, e.merged_into
+        FROM unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
+        JOIN learning.entity e ON e.type = wanted.type AND e.name_key = wanted.name
+        WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NOT DISTINCT FROM cast(:user_id AS text)
+          AND e.merged_into IS NOT NULL
+        UNION
+        SELECT up.type, up.name_key, up.of, n.id, n.merged_into
+        FROM up JOIN learning.entity n ON n.tenant = :tenant AND n.id = up.merged_into)
+    SELECT DISTINCT ON (type, name_key) id, type, name_key FROM up WHERE merged_into IS NULL ORDER BY type, name_key, of DESC
+""")
+
 _BY_ALIAS = text("""
     SELECT DISTINCT l.content_key AS key, e.id, e.type
     FROM learning.learning l
@@ -46,7 +61,9 @@ _ADD = text("""
 """)
 
 # Against a merge, which takes them FOR UPDATE.
-_LOCK = text("SELECT id FROM learning.entity WHERE tenant = :tenant AND id = ANY (:ids) ORDER BY id FOR SHARE")
+_LOCK = text("""
+    SELECT id FROM learning.entity WHERE tenant = :tenant AND id = ANY (:ids) AND merged_into IS NULL ORDER BY id FOR SHARE
+""")
 
 Resolved = Mapping[EntityName, UUID]
 
@@ -73,7 +90,7 @@ def resolve(session: Session, place: Place, operations: Sequence[Operation]) -> 
         found = _found_or_made(session, place, names, own)
         ids = set(found.values())
         if set(session.scalars(_LOCK, {"tenant": place.tenant, "ids": sorted(ids)})) == ids:
-            break  # else one was forgotten while its lock was waited for
+            break  # else one was forgotten, or merged, while its lock was waited for
     return {
         name: found[name.key]
         for operation in operations
@@ -107,9 +124,10 @@ def _columns(name: EntityName) -> dict[str, str]:
 
 
 def _find(session: Session, place: Place, names: Sequence[EntityName]) -> dict[tuple[str, str], UUID]:
-    """Those that are there: by their own name, else by an alias that only one of their type has."""
-    wanted = {**_owner(place), "types": [name.key[0] for name in names], "names": [name.key[1] for name in names]}
-    found = {(row.type, row.name_key): row.id for row in session.execute(_NAMED, wanted)}
+    """Those that are there: by their own name, by that of one that was merged, else by an alias that only one of their type has."""
+    found = _by_name(session, _NAMED, place, names)
+    if missing := [name for name in names if name.key not in found]:
+        found |= _by_name(session, _MERGED, place, missing)
     by_key: dict[str, list[EntityName]] = {}
     for name in names:
         if name.key not in found:
@@ -125,6 +143,13 @@ def _find(session: Session, place: Place, names: Sequence[EntityName]) -> dict[t
                     meant.setdefault(name.key, set()).add(row.id)
         found |= {key: next(iter(ids)) for key, ids in meant.items() if len(ids) == 1}
     return found
+
+
+def _by_name(
+    session: Session, statement: TextClause, place: Place, names: Sequence[EntityName]
+) -> dict[tuple[str, str], UUID]:
+    wanted = {**_owner(place), "types": [name.key[0] for name in names], "names": [name.key[1] for name in names]}
+    return {(row.type, row.name_key): row.id for row in session.execute(statement, wanted)}
 
 
 def _own_aliases(operations: Iterable[Operation]) -> dict[tuple[str, str], tuple[str, str]]:

@@ -42,6 +42,7 @@ class EntityMemoryStore(LearningStore):
         "relationship": "Relationships",
         "alias": "Names",
     }
+    kept_kinds = frozenset({"alias", "description", "property"})
     wider_writes: ClassVar[WiderWrites] = "active"
 
     def prompt(self, spec: StoreSpec) -> Prompt:

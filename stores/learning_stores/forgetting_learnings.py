@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from learning_stores.consolidated import untenable
+from learning_stores.curator.retiring import CONSOLIDATED, MERGED
 from learning_stores.forgetting_entities import forget_entities, hold_entities, say_again
 from learning_stores.forgetting_target import Scope
 from learning_stores.forgetting_wording import restate
@@ -50,16 +52,17 @@ _ROWS = """
     ORDER BY l.id
 """
 
-# What a person made of a learning by correcting it, and what was promoted of that.
-_SUCCESSORS = text("""
+# What a person made of a learning by correcting it, and what was promoted of that; what the curator made of it.
+_SUCCESSORS = text(f"""
     SELECT l.replaced_by FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.retired_reason IN ('corrected', 'edited') AND l.replaced_by IS NOT NULL
+    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND l.replaced_by IS NOT NULL
+      AND l.retired_reason IN ('corrected', 'edited', '{CONSOLIDATED}', '{MERGED}')
     UNION
     SELECT w.learning_id FROM learning.evidence v
     JOIN learning.change c ON c.tenant = v.tenant AND c.id = v.extraction_id AND c.action IN ('corrected', 'edited')
     JOIN learning.evidence w ON w.tenant = v.tenant AND w.extraction_id = v.extraction_id
     WHERE v.tenant = :tenant AND v.learning_id = ANY (:ids) AND v.origin = 'human'
-""")
+""")  # noqa: S608 - constants
 _CORRECTED_FROM = text("""
     SELECT l.id, l.replaced_by FROM learning.learning l
     WHERE l.tenant = :tenant AND l.replaced_by = ANY (:ids) AND l.retired_reason IN ('corrected', 'edited')
@@ -76,6 +79,7 @@ _WITHDRAW_ALL = text("""
     UPDATE learning.evidence SET withdrawn_at = clock_timestamp()
     WHERE tenant = :tenant AND learning_id = ANY (:ids) AND withdrawn_at IS NULL
 """)
+_DELETE_ALL = text("DELETE FROM learning.evidence WHERE tenant = :tenant AND learning_id = ANY (:ids)")
 _UNTIE = (
     text("UPDATE learning.learning SET replaced_by = NULL WHERE tenant = :tenant AND replaced_by = ANY (:ids)"),
     text("UPDATE learning.learning SET restores = NULL WHERE tenant = :tenant AND restores = ANY (:ids)"),
@@ -104,12 +108,16 @@ def forget_learnings(session: Session, scope: Scope, samples: Samples) -> Counte
     say_again(session, scope, ids, _DEPENDENT)
     rows = _rows(session, scope, ids)
     fallen = _fallen(session, scope, rows)
+    # What says all that several said stays no longer than each of them. Those of them that stay keep their own evidence.
+    apart = untenable(session, scope.target.tenant, ids, fallen, scope.said, scope.values).keys() - set(fallen)
     counts = Counter[str]()
     # Not before they are held: whoever copied a learning without its evidence would leave nothing by which to find the copy.
     _withdraw(session, scope, ids)
     session.execute(_WITHDRAW_ALL, {**values, "ids": fallen})
+    session.execute(_DELETE_ALL, {**values, "ids": sorted(apart)})
     withdrawn = settle_withdrawn(session, scope.target.tenant, ids, by=scope.forgetting_id, reason="forgotten")
     counts["restored"] = len(withdrawn.restored)
+    fallen = sorted({*fallen, *apart})
     counts += _delete(session, scope, rows, fallen, samples)
     kept = [row for row in rows if row.id not in fallen]
     counts["evidence"] += _delete_evidence(session, scope, [row.id for row in kept])

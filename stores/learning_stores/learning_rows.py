@@ -220,12 +220,13 @@ def mark_corroborated(session: Session, tenant: str, learning_id: UUID, now: dat
     session.execute(_CORROBORATED, {"tenant": tenant, "id": learning_id, "now": now})
 
 
-# What it stands on already stays once: a learning may be promoted again when it has gained evidence.
+# What it stands on already stays once: a learning may be promoted again when it has gained evidence. What a merge had copied goes
+# from the copy, too, when the merge is undone.
 _COPY = text("""
     INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
-                                   occurred_at, added_at)
+                                   occurred_at, added_at, copied_by)
     SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
-           added_at
+           added_at, copied_by
     FROM learning.evidence v
     WHERE v.tenant = :tenant AND v.learning_id = :of AND v.withdrawn_at IS NULL AND NOT EXISTS (
         SELECT FROM learning.evidence w

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from learning_stores.grounding import fold
 from learning_stores.operations import Citation, LiveLearning
 
-ENDED = ("superseded", "corrected", "retracted", "retracted by a person")
+ENDED = ("superseded", "corrected", "retracted", "retracted by a person", "contradicted")
 """Reasons for which something said or decided ended a learning that was live."""
 
 # Whether the end of `l` counts still: whatever took its place, however many steps on, or the words that took it back.

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.limits import MAX_EVENT_BYTES
 from learning_schemas.scope import DEFAULT_SHARDS
+from learning_stores.curator.settings import CuratorSettings
 from learning_stores.embedding_endpoint import DEFAULT_MODEL, MAX_DIMENSIONS, OPENAI_URL, EmbeddingEndpoint
 
 ENV_FILE = Path(".learning/env")
@@ -85,7 +86,7 @@ class AgentSettings(BaseSettings):
         return _required(self.redis_url, "redis_url", "LEARNING_REDIS_URL")
 
 
-class ServiceSettings(AgentSettings):
+class ServiceSettings(AgentSettings, CuratorSettings):
     """What dispatcher, workers and operators need besides."""
 
     model_config = SettingsConfigDict(env_file=(ENV_FILE, OPERATOR_ENV_FILE))  # the later one counts

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.budgets import budgets_today
 from learning_stores.reconcile import findings, last_findings
 from learning_stores.specs import DEFAULT_HASH
 
@@ -107,6 +108,7 @@ def status(session: Session) -> dict[str, Any]:
         "shards": _rows(session, _SHARDS),
         "last_rejected": _rows(session, _REJECTED),
         "models": _rows(session, _MODELS),
+        "budgets": [each.as_dict() for each in budgets_today(session)],
     }
 
 

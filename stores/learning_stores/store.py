@@ -69,6 +69,8 @@ class LearningStore:
     wider_writes: ClassVar[WiderWrites] = "active"
     accumulates: ClassVar[bool] = True
     """False where each extraction builds on the one before and takes its place: a replay then begins from where that was."""
+    kept_kinds: ClassVar[frozenset[str]] = frozenset()
+    """Kinds that pruning leaves alone, however old they are: places for one value, and what others hang on."""
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""

@@ -1,4 +1,4 @@
-"""Undoing: what an extraction gave, or a tool, a person or an import wrote, counts no longer.
+"""Undoing: what an extraction gave, or a tool, a person, an import or the curator wrote, counts no longer.
 
 One transaction each, the newest first. A learning that stands on nothing else is retired, and what it had taken the place of
 comes back as a new row; where something newer has taken its place meanwhile, the chain is told and left.
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_stores.attempts import attempted
+from learning_stores.curator.taking_back import take_back
 from learning_stores.replay_mailbox import Box, give_back, record_change, take_over
 from learning_stores.subjects import hold_subject
 from learning_stores.withdrawal import Withdrawn, settle_withdrawn, withdraw_sources
@@ -50,6 +51,12 @@ _CHOSEN = text(f"""
     ORDER BY x.committed_at DESC, x.id DESC
 """)  # noqa: S608 - the part is a constant
 
+_OF_RUN = text(f"""
+    SELECT {_CHANGE_COLUMNS} FROM learning.change c
+    WHERE c.tenant = :tenant AND c.origin = 'curator' AND c.by_whom = :run_id AND c.undone_at IS NULL
+    ORDER BY at DESC, id DESC
+""")  # noqa: S608 - the part is a constant
+
 # Whoever undoes it at the same time waits here, and then finds that it is done.
 _MARK = {
     "extraction": text("""
@@ -82,7 +89,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """An extraction, or a change by a tool, a person or an import."""
+    """An extraction, or a change by a tool, a person, an import or the curator."""
 
     id: UUID
     store: str
@@ -124,6 +131,11 @@ def chosen(session: Session, tenant: str, period: Period) -> list[Source]:
     return [Source(**row._mapping) for row in session.execute(_CHOSEN, {"tenant": tenant, **period.__dict__})]
 
 
+def of_run(session: Session, tenant: str, run_id: UUID) -> list[Source]:
+    """The changes of a curator's run that are not undone, the newest first."""
+    return [Source(**row._mapping) for row in session.execute(_OF_RUN, {"tenant": tenant, "run_id": str(run_id)})]
+
+
 def undo(session: Session, tenant: str, source: Source, *, by: str) -> Undone:
     """Undo one of them, in the caller's transaction; nothing where it is undone. As the app."""
     return attempted(session, lambda: _undo(session, tenant, source, by))
@@ -158,8 +170,11 @@ def _undo(session: Session, tenant: str, source: Source, by: str) -> Undone:
     done = session.scalar(_MARK["extraction" if extracted else "change"], key) is not None
     if done:
         change = record_change(session, box, "undone", by)
-        touched = withdraw_sources(session, tenant, [source.id])
-        withdrawn = settle_withdrawn(session, tenant, touched, by=change, reason="undone", sources=[source.id])
+        if source.origin == "curator":
+            withdrawn = take_back(session, tenant, source.id, by=change)
+        else:
+            touched = withdraw_sources(session, tenant, [source.id])
+            withdrawn = settle_withdrawn(session, tenant, touched, by=change, reason="undone", sources=[source.id])
         written: Any = session.execute(_SKIP, key)
         skipped = int(written.rowcount)
     if mailbox_id is not None:

@@ -24,6 +24,7 @@ class UserProfileStore(LearningStore):
     scope: ClassVar[ScopeKind] = "user"
     modes: ClassVar[tuple[Mode, ...]] = ("ALWAYS", "AGENTIC")
     kinds: ClassVar[Mapping[str, str]] = {"field": "About the user", "memory": "Remembered about the user"}
+    kept_kinds = frozenset({"field"})
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""

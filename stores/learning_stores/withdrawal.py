@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
 from learning_stores.admission import CORROBORATING_USERS
+from learning_stores.consolidated import dissolve
+from learning_stores.curator.retiring import CONSOLIDATED, CONTRADICTED, DISPLACED, EXPIRED, MERGED
+from learning_stores.merged_entities import STANDS, hold_entities_of
 from learning_stores.replay_known import END_STANDS
 
 _NOW = text("SELECT clock_timestamp()")
@@ -76,7 +79,8 @@ _UNSUPPORTED = text("""
 """)
 
 # What fell, the rows that these had brought back, and those in their chains that have no evidence left either: what any of
-# them had replaced, or kept from becoming live. And what was taken back by words that no longer count.
+# them had replaced, or kept from becoming live. And what was taken back by words that no longer count. What had been merged into
+# one of these, or ended in its favour, by what was undone while it was overtaken, comes back with it, unless it did before.
 _REPLACED = text(f"""
     WITH RECURSIVE untold (id) AS (
         SELECT l.id FROM learning.learning l
@@ -95,36 +99,55 @@ _REPLACED = text(f"""
             UNION ALL
             SELECT l.id FROM learning.learning l
             WHERE l.tenant = :tenant AND l.replaced_by = f.id AND l.status = 'retired' AND {_WITHOUT_EVIDENCE}) AS before
+    ), returned (id) AS (
+        SELECT l.id FROM learning.learning l JOIN fallen f ON l.replaced_by = f.id
+        WHERE l.tenant = :tenant AND l.status = 'retired' AND NOT l.id = ANY (cast(:fallen AS uuid[]))
+          AND l.retired_reason IN ('superseded', 'corrected', 'late', '{CONTRADICTED}', '{CONSOLIDATED}', '{DISPLACED}')
+        UNION
+        SELECT id FROM untold
+    ), parted (id, merged) AS (
+        SELECT id, false FROM returned
+        UNION
+        SELECT before.id, before.merged FROM parted p CROSS JOIN LATERAL (
+            SELECT l.restores AS id, false AS merged FROM learning.learning l
+            WHERE l.tenant = :tenant AND l.id = p.id AND l.restores IS NOT NULL
+            UNION ALL
+            SELECT l.id, true FROM learning.learning l
+            JOIN learning.change c ON c.tenant = l.tenant AND c.id = l.retired_by AND c.undone_at IS NOT NULL
+            WHERE l.tenant = :tenant AND l.replaced_by = p.id AND l.status = 'retired'
+              AND l.retired_reason IN ('{MERGED}', '{CONTRADICTED}', '{CONSOLIDATED}')
+              AND NOT EXISTS (SELECT FROM learning.learning o WHERE o.tenant = l.tenant AND o.restores = l.id)) AS before
     )
-    SELECT l.id, l.valid_from FROM learning.learning l JOIN fallen f ON l.replaced_by = f.id
-    WHERE l.tenant = :tenant AND l.status = 'retired' AND l.retired_reason IN ('superseded', 'corrected', 'late')
-    UNION
-    SELECT l.id, l.valid_from FROM learning.learning l JOIN untold u ON l.id = u.id WHERE l.tenant = :tenant
-    ORDER BY 2 DESC, 1 DESC
+    SELECT l.id, l.valid_from FROM learning.learning l
+    WHERE l.tenant = :tenant AND l.id IN (SELECT id FROM returned UNION SELECT id FROM parted WHERE merged)
+    ORDER BY l.valid_from DESC, l.id DESC
 """)  # noqa: S608 - both parts are constants
 
 # One that was held (or was not, for being late), has evidence of its own, was not brought back before, and whose key nobody has
-# taken since; never live at a moment at which another row of its key was.
-_RESTORE = text("""
+# taken since; about what stands for its entities now, which a merge may have changed, and no tie of one thing to itself. Never
+# live at a moment at which another row of its key was. Until when it was true is known only of what expired.
+_RESTORE = text(f"""
     INSERT INTO learning.learning (tenant, id, store, kind, scope, user_id, session_id, namespace, agent_id, team_id, about, target,
-        content, content_key, data, language, status, awaits, confidence, valid_from, live_from, restores, origin, made_by,
-        decided_by, decided_at)
+        content, content_key, data, language, status, awaits, confidence, valid_from, valid_to, live_from, restores, origin,
+        made_by, decided_by, decided_at)
     SELECT l.tenant, cast(:id AS uuid), l.store, l.kind, l.scope, l.user_id, l.session_id, l.namespace, l.agent_id, l.team_id,
-           l.about, l.target, l.content, l.content_key, l.data, l.language, :status, :awaits, l.confidence, l.valid_from,
+           s.about, s.target, l.content, s.content_key, l.data, l.language, :status, :awaits, l.confidence, l.valid_from,
+           CASE WHEN l.retired_reason = '{EXPIRED}' THEN l.valid_to END,
            (SELECT greatest(cast(:now AS timestamptz), max(o.retired_at)) FROM learning.learning o
-            WHERE o.tenant = l.tenant AND o.scope = l.scope AND o.content_key = l.content_key AND o.status = 'retired'
-              AND o.store = l.store AND o.kind = l.kind AND o.about IS NOT DISTINCT FROM l.about),
+            WHERE o.tenant = l.tenant AND o.scope = l.scope AND o.content_key = s.content_key AND o.status = 'retired'
+              AND o.store = l.store AND o.kind = l.kind AND o.about IS NOT DISTINCT FROM s.about),
            l.id, l.origin, l.made_by, CASE WHEN :status = 'active' THEN l.decided_by END,
            CASE WHEN :status = 'active' THEN l.decided_at END
-    FROM learning.learning l
+    FROM learning.learning l CROSS JOIN LATERAL ({STANDS}) AS s
     WHERE l.tenant = :tenant AND l.id = :of AND (l.live_from < l.retired_at OR l.retired_reason = 'late')
+      AND (s.target IS NULL OR s.about <> s.target OR l.about = l.target)
       AND EXISTS (SELECT FROM learning.evidence v
                   WHERE v.tenant = l.tenant AND v.learning_id = l.id AND v.withdrawn_at IS NULL)
       AND NOT EXISTS (SELECT FROM learning.learning o
                       WHERE o.tenant = l.tenant AND o.restores = l.id AND o.status <> 'retired')
     ON CONFLICT (tenant, store, kind, scope, about, content_key, status) WHERE status <> 'retired' DO NOTHING
     RETURNING id
-""")
+""")  # noqa: S608 - a constant
 
 _PROPOSED = text("""
     SELECT o.id FROM learning.learning l
@@ -133,11 +156,12 @@ _PROPOSED = text("""
     WHERE l.tenant = :tenant AND l.id = :of FOR UPDATE OF o
 """)
 
+# What a merge had copied is known as that in the copy of it, too, so that undoing the merge takes it away there.
 _COPY = text("""
     INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
-                                   occurred_at, added_at)
+                                   occurred_at, added_at, copied_by)
     SELECT tenant, gen_random_uuid(), :onto, origin, extraction_id, event_id, message, quote, user_id, subject, occurred_at,
-           added_at
+           added_at, copied_by
     FROM learning.evidence WHERE tenant = :tenant AND learning_id = :of AND withdrawn_at IS NULL
     ON CONFLICT DO NOTHING
 """)
@@ -218,8 +242,9 @@ def settle_withdrawn(
     fallen = sorted(session.scalars(_FALL, values))
     unsupported = sorted(session.scalars(_UNSUPPORTED, {**values, "users": CORROBORATING_USERS}))
     restored = [_propose_again(session, tenant, of, now) for of in unsupported]
-    fallen += unsupported
-    restored += bring_back(session, tenant, session.scalars(_REPLACED, {**values, "fallen": fallen}).all())
+    dissolved, apart = dissolve(session, tenant, ids, now=now, by=by, reason=reason)
+    fallen += [*unsupported, *dissolved]
+    restored += bring_back(session, tenant, session.scalars(_REPLACED, {**values, "fallen": [*fallen, *apart]}).all())
     left = session.execute(_LEFT, {"tenant": tenant, "ids": ids, "sources": list(sources)}).all()
     return Withdrawn(
         touched=tuple(ids),
@@ -231,6 +256,7 @@ def settle_withdrawn(
 
 def bring_back(session: Session, tenant: str, ids: Sequence[UUID]) -> tuple[UUID, ...]:
     """New rows for retired learnings, as far as they have evidence and nobody has their keys; of one key the first counts."""
+    hold_entities_of(session, tenant, ids)
     session.execute(_HOLD, {"tenant": tenant, "ids": sorted(ids)}).all()
     now = session.scalar(_NOW)
     new = [_restore(session, tenant, of, now, "active", None) for of in ids]

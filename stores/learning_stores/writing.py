@@ -52,8 +52,15 @@ def write(
     `action` (`save_learning`, `corrected`) and `by` (a person) are kept in `learning.change`, whose id `made_by`, `retired_by`
     and the evidence carry.
     """
-    source = Provenance(place=place, made_by=uuid7(), origin=origin)
     lock_subject(session, place)
+    source = record_change(session, place, origin=origin, action=action, by=by)
+    applied = attempted(session, lambda: apply(session, source, operations, admission))
+    return Written(change_id=source.made_by, changes=applied.changes, learning_ids=applied.learning_ids)
+
+
+def record_change(session: Session, place: Place, *, origin: Origin, action: str, by: str | None = None) -> Provenance:
+    """Keep that something is changed in a place, by whom; what is written under its id is undone with it."""
+    source = Provenance(place=place, made_by=uuid7(), origin=origin)
     session.execute(
         _CHANGE,
         {
@@ -70,8 +77,7 @@ def write(
             "agent_id": place.agent_id,
         },
     )
-    applied = attempted(session, lambda: apply(session, source, operations, admission))
-    return Written(change_id=source.made_by, changes=applied.changes, learning_ids=applied.learning_ids)
+    return source
 
 
 def lock_subject(session: Session, place: Place) -> None:

@@ -169,7 +169,7 @@ def test_given_a_stack_when_its_processes_are_looked_at_then_no_list_shows_a_sec
             "LEARNING_EMBEDDING_BASE_URL",
             "LEARNING_EMBEDDING_API_KEY",
         },
-        "-Q learning.curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+        "-Q learning.curator": {"LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
         " flower": {"LEARNING_REDIS_URL"},
         "-Q learning.user_profile": {
             "LEARNING_DATABASE_URL",

@@ -56,6 +56,7 @@ class Ids:
     tenant: str
     mailbox: int
     extraction: UUID
+    run: UUID
 
 
 def guessed() -> Ids:
@@ -63,7 +64,7 @@ def guessed() -> Ids:
     return Ids(
         memory=uuid7(), insight=uuid7(), proposal=uuid7(), retired=uuid7(), fact=uuid7(), user="nobody-7f3a", session="none-7f3a",
         entity="Nowhere Ltd", event=event(tenant="nirvana"), receipt=_receipt("nirvana", uuid7()), tenant="nirvana",
-        mailbox=987_654_321, extraction=uuid7(),
+        mailbox=987_654_321, extraction=uuid7(), run=uuid7(),
     )  # fmt: skip
 
 
@@ -98,9 +99,11 @@ def settled_in(place: Place, app_db: Database, dispatcher_db: Database, everythi
     [number] = [row["id"] for row in rows(everything_db, mailboxes, tenant=A) if row["store"] == "user_profile"]
     _fill(everything_db)
     [extraction] = [row["id"] for row in rows(everything_db, "SELECT id FROM learning.extraction")]
+    [run] = [row["id"] for row in rows(everything_db, "SELECT id FROM learning.curator_run WHERE tenant = :t", t=A)]
     return Ids(
         memory=memory.id, insight=insight.id, proposal=proposal.id, retired=gone.id, fact=fact.id, user=user, session=session,
         entity=entity, event=said, receipt=_receipt(A, said.id), tenant=A, mailbox=number, extraction=extraction,
+        run=run,
     )  # fmt: skip
 
 
@@ -135,7 +138,7 @@ def untold(answer: object, ids: Ids) -> str:
             told = told.replace(str(value), f"<{field.name}>")
     told = told.replace(str(ids.event.id), "<event>").replace(str(ids.receipt.event_id), "<event>")
     told = re.sub(
-        r"<(?:memory|insight|proposal|retired|fact|event|extraction)>|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        r"<(?:memory|insight|proposal|retired|fact|event|extraction|run)>|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         "<id>",
         told,
     )
@@ -166,6 +169,10 @@ def _cited(window: Any, quote: str) -> Any:
 
 # What no write above leaves behind, by table.
 _REST = {
+    "curator_run": "(tenant, job, due_at) SELECT t, 'prune', now()",
+    "budget": "(tenant, store, usd_per_day) SELECT t, '*', 100",
+    "budget_reservation": "(tenant, id, extraction_id, store, purpose, model_asked, prompt_name, prompt_version, events, "
+    "expires_at) SELECT t, gen_random_uuid(), gen_random_uuid(), 's', 'p', 'm', 'p', '1', 1, now()",
     "scope_statistics": "(tenant, store, scope, rows, mean_words, common) SELECT t, 's', 's', 1, 1, '{}'",
     "embedding_model": "(tenant, model, state) SELECT t, 'm', 'building'",
     "embedding_refused": "(tenant, learning_id, model, reason) SELECT t, l, 'm', 'r'",
@@ -177,6 +184,7 @@ _REST = {
     "removed_count": "(tenant, day, reason) SELECT t, now(), 'forgotten'",
     "rejected_event": "(stream, entry_id, tenant, event_id, field, reason, body, body_bytes, subject) "
     "SELECT 'learning:events:0', '1-1', t, l::text, 'user_id', 'is none', 'x', 1, 'user/ada-4e1b'",
+    "verdict": "(tenant, job, a, b, verdict) SELECT t, 'deduplicate', l, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid, 'same'",
     "recall_count": "(tenant, learning_id, recalled, last_recalled_at) SELECT t, l, 1, now()",
 }
 

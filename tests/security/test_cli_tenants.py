@@ -17,6 +17,7 @@ from security.residents import SECRET, A, B, Ids, guessed, holdings, untold
 BY = ("--by", "mallory@globex.com")
 
 COMMANDS: dict[str, Callable[[Ids], tuple[str, ...]]] = {
+    "curate": lambda ids: ("show", str(ids.run)),
     "dead discard": lambda ids: ("--event", str(ids.event.id), "--because", "none", "--yes"),
     "dead list": lambda ids: ("--store", "user_profile"),
     "dead replay": lambda ids: ("--event", str(ids.event.id), "--yes", *BY),
@@ -44,6 +45,10 @@ COMMANDS: dict[str, Callable[[Ids], tuple[str, ...]]] = {
     "undo": lambda ids: (str(ids.extraction), "--yes", *BY),
 }
 OTHERS = {
+    "budget list": "is the operator's: all tenants, sums alone",
+    "budget set": "is the operator's, who says what each tenant may spend",
+    "budget remove": "is the operator's, who says what each tenant may spend",
+    "cost": "is the operator's: sums of calls, of a tenant by name or of all, and takes no id",
     "emit": "reads events from a file: they are taken in under the tenant that it names, as in tests of the event log",
     "import": "reads a file and writes what it holds into the tenant that the command names (test_export_import)",
     "reembed": "asks a model about learnings of a tenant by name and takes no id: it needs the embedding model's key",

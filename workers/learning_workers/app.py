@@ -13,21 +13,22 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import kombu.transport.redis
 import psycopg
 import structlog
 from celery import Celery, bootsteps
 from celery.exceptions import Retry
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
 
 from learning_schemas.errors import ConfigurationError
 from learning_stores.database import Database
-from learning_stores.reconcile import reconcile as reconcile_ledger
 from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
+from learning_workers.curator import Curator
 from learning_workers.embedding import Embedder
 from learning_workers.extraction import Extractor
 from learning_workers.gate import Gate
@@ -35,6 +36,7 @@ from learning_workers.heartbeat import Heartbeat
 from learning_workers.log import configure_logging
 from learning_workers.model_client import ModelClient
 from learning_workers.models import load_catalogue
+from learning_workers.purse import Purse
 from learning_workers.queues import CURATOR, EMBED, task_name
 
 logger = structlog.get_logger("learning.curator")
@@ -84,6 +86,10 @@ class ExtractionFailed(Exception):
     """A fault of the worker: the kind of error and where. The mailbox is taken up again when its lease ends."""
 
 
+class CurationFailed(Exception):
+    """A fault of the curator: the kind of error and where. The run is taken up again later."""
+
+
 class EmbeddingBroke(Exception):
     """The same of a worker that embeds."""
 
@@ -122,12 +128,15 @@ class _Process:
         heartbeat = Heartbeat(self.database)
         client = ModelClient(catalogue.key, self.settings.model_deadline)
         specs, gate = SpecCache(), Gate.of(self.settings)
+        purse = Purse(self.database, catalogue, self.settings.model_deadline)
         owner = f"{socket.gethostname()}:{os.getpid()}"
         self.extractors = {
-            name: Extractor(store, self.database, specs, catalogue, client, heartbeat, self.settings, owner, gate)
+            name: Extractor(
+                store, self.database, specs, catalogue, client, heartbeat, self.settings, owner, gate, purse
+            )
             for name, store in installed().items()
         }
-        self.embedder = Embedder(self.database, catalogue, self.settings, gate)
+        self.embedder = Embedder(self.database, catalogue, self.settings, gate, purse)
 
 
 _process: _Process | None = None
@@ -194,14 +203,55 @@ def embed(tenant: str) -> dict[str, Any]:
     return report.as_result()
 
 
-@app.task(name=f"{CURATOR}.reconcile")
-def reconcile() -> dict[str, int]:
-    """Does every accepted event have its deliveries, and every pending delivery a mailbox? Mend and count what has not."""
-    settings = ServiceSettings.load()
-    with Database(settings.dispatcher_database(), pool_size=1, field="dispatcher_database_url") as database:
-        done = database.run(None, reconcile_ledger)
-    # A finding that stays is in `status` and the metrics; the log tells it once.
-    news = done.counts["mailboxes_reopened"] or (done.changed and any(done.counts.values()))
-    tell = logger.warning if news else logger.info
-    tell("reconciled", **done.counts)
-    return done.counts
+_curator: Curator | None = None
+
+
+def _this_curator() -> Curator:
+    """This process's curator, made after the fork, on first use; it needs other addresses than a worker of a store."""
+    global _curator
+    with _process_lock:
+        if _curator is None:
+            owner = f"{socket.gethostname()}:{os.getpid()}"
+            _curator = Curator(ServiceSettings.load(), installed(), owner)
+        return _curator
+
+
+@app.task(name=f"{CURATOR}.tick")
+def tick() -> dict[str, int]:
+    """Make the runs that the schedules say are due, and nudge those that wait or whose worker was not heard of again."""
+    with _telling(CurationFailed):
+        curator = _this_curator()
+        made = curator.insert_due()
+        due = curator.take_due()
+        tenants = [each for each in due if each[0]]
+        for tenant, run_id in tenants:
+            _nudge(tenant, run_id)
+        # What all tenants stand on waits in no queue behind theirs.
+        for tenant, run_id in due:
+            if not tenant:
+                curator.work(tenant, run_id, _stopping.is_set)
+    return {"made": made, "nudged": len(tenants)}
+
+
+def _nudge(tenant: str, run_id: UUID) -> None:
+    app.send_task(f"{CURATOR}.run", args=(tenant, str(run_id)), queue=CURATOR, retry=False)
+
+
+@worker_ready.connect
+def _tick_at_once(sender: Any, **_: Any) -> None:
+    """What was missed while no curator ran is not waited for until the next minute."""
+    if CURATOR in sender.app.amqp.queues.consume_from:
+        app.send_task(f"{CURATOR}.tick", queue=CURATOR, expires=300, retry=False)
+
+
+@app.task(name=f"{CURATOR}.run")
+def run(tenant: str, run_id: str) -> dict[str, Any]:
+    """Work on one run for a while, and let the next due one follow."""
+    with _telling(CurationFailed):
+        curator = _this_curator()
+        done = curator.work(tenant, UUID(run_id), _stopping.is_set)
+        for following in [] if _stopping.is_set() else curator.take_due():
+            _nudge(*following)
+    if done is None:
+        return {"outcome": "no_work"}
+    return {"job": done.job, "outcome": done.state, "looked_at": done.looked_at, "changed": done.changed, **done.report}

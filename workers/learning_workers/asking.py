@@ -1,21 +1,22 @@
 """Asking a model about one window: through the gate, recorded, once more with what was wrong; and what a mailbox waits for."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.spec import MachineSpec, StoreSpec
-from learning_stores.database import Database
 from learning_stores.mailbox import WaitReason
 from learning_stores.operations import Operations
 from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window, tokens_of
 from learning_workers.backoff import MAX_BACKOFF_SECONDS, backoff, spread
-from learning_workers.calls import CallContext, record_call
+from learning_workers.calls import CallContext
 from learning_workers.gate import PATIENT_SECONDS, Gate, Held
 from learning_workers.model_client import ModelClient, Question, Reply
 from learning_workers.models import Catalogue, Model
 from learning_workers.outcomes import CutOff, InvalidOutput, Misconfigured, ModelFailure, ProviderFailure, verdict
+from learning_workers.purse import NoBudget, Purse
 from learning_workers.question import make_question
 
 BACKOFF_SECONDS = 2.0
@@ -50,6 +51,7 @@ class Inquiry:
     """What is asked about one window. `patience` is how long (seconds) a first question waits for room in the rate limits."""
 
     context: CallContext
+    failures: int  # of the mailbox, in a row
     spec: StoreSpec
     known: Known
     window: Window
@@ -64,17 +66,17 @@ class Asker:
     def __init__(
         self,
         store: LearningStore,
-        database: Database,
         catalogue: Catalogue,
         client: ModelClient,
         gate: Gate,
+        purse: Purse,
         default_model: str,
     ) -> None:
         self._store = store
-        self._database = database
         self._catalogue = catalogue
         self._client = client
         self._gate = gate
+        self._purse = purse
         self._default_model = default_model
 
     def model(self, store_spec: StoreSpec, spec: MachineSpec) -> Model:
@@ -108,18 +110,25 @@ class Asker:
             raise InvalidOutput(f"{type(error).__name__} in the patch") from None
 
     def _call(self, inquiry: Inquiry, mistake: str | None, patience: float) -> Reply:
-        context, failures = inquiry.context, inquiry.context.held.failures
+        context, failures = inquiry.context, inquiry.failures
         question = self._question(inquiry, mistake)
+        sent = sent_tokens(question)
         try:
-            passed = self._gate.enter(context.asked.rate, _tokens(question), patience, inquiry.stopping)
+            reserved, model = self._purse.reserve(context, sent)
+        except NoBudget as none:
+            raise Waits("budget", none.note, none.seconds, failures, asked_nobody=True) from None
+        question = replace(question, model=model, tier=reserved.tier)
+        try:
+            passed = self._gate.enter(model.rate, sent + model.max_output_tokens, patience, inquiry.stopping)
         except Held as held:
+            self._purse.give_up(context.tenant, reserved.id)
             raise Waits("provider", held.note, held.seconds, failures, asked_nobody=True) from None
         reply = self._client.ask(question)
         failure = reply.failure
         note, asked = (failure.note, getattr(failure, "retry_after", None)) if failure is not None else ("", None)
         paused = self._gate.leave(passed, verdict(failure), note, asked)
         inquiry.called()
-        self._database.run(context.held.tenant, record_call, context, reply, self._catalogue)
+        self._purse.record(context, reserved, reply)
         if isinstance(failure, ProviderFailure):
             raise _waiting(failure, failures, paused)
         return reply
@@ -136,9 +145,10 @@ class Asker:
             raise Dies("unusable schema") from None
 
 
-def _tokens(question: Question) -> int:
-    """What a call may use at most, by estimate: what is sent, and all that may be answered."""
-    return tokens_of(question.instructions) + tokens_of(question.data) + question.model.max_output_tokens
+def sent_tokens(question: Question) -> int:
+    """What a call sends, by estimate: instructions, data, and the form of the answer."""
+    schema = json.dumps(question.patch_model.model_json_schema())
+    return tokens_of(question.instructions) + tokens_of(question.data) + tokens_of(schema)
 
 
 def _unusable(error: ConfigurationError) -> Exception:

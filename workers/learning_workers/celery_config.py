@@ -4,6 +4,8 @@ Messages are hints: they are acknowledged early, carry ids only, and have no res
 `reject_on_worker_lost`: on Redis these lose or repeat messages, and nothing here needs them.
 """
 
+from celery.schedules import crontab
+
 from learning_stores.settings import ServiceSettings
 from learning_workers.queues import CURATOR, QUEUES
 
@@ -35,10 +37,12 @@ worker_hijack_root_logger = False
 worker_proc_alive_timeout = 30
 timezone = "UTC"
 beat_schedule = {
-    "reconcile": {
-        "task": "learning.curator.reconcile",
-        "schedule": 60.0,
-        # A tick that nobody took within the minute is followed by the next: do not let them pile up.
-        "options": {"queue": CURATOR, "expires": 55},
+    # Each job's own schedule is in LEARNING_CURATOR_*: this only makes the runs that are due. A row decides between two beats.
+    "curator": {
+        "task": "learning.curator.tick",
+        "schedule": crontab(),
+        # A tick that nobody took is followed by the next: do not let them pile up. Longer than a few slices of runs may take, and
+        # than clocks of hosts may differ.
+        "options": {"queue": CURATOR, "expires": 300},
     },
 }

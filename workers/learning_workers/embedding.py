@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
+from learning_schemas.ids import uuid7
 from learning_stores.database import Database
 from learning_stores.embedding_client import Embedded, EmbeddingClient, EmbeddingFailed
 from learning_stores.embeddings import (
@@ -27,11 +28,13 @@ from learning_stores.embeddings import (
     switch_first,
     take,
 )
+from learning_stores.reservations import Begun, Offer
 from learning_stores.settings import ServiceSettings
-from learning_workers.backoff import MAX_BACKOFF_SECONDS, backoff
-from learning_workers.calls import EmbeddingCall, record_embedding_call
+from learning_workers.backoff import MAX_BACKOFF_SECONDS, backoff, spread
+from learning_workers.calls import EMBEDDING, CallRecord, estimated
 from learning_workers.gate import Gate, Held, Verdict
 from learning_workers.models import Catalogue, EmbeddingModel
+from learning_workers.purse import NoBudget, Purse
 
 logger = structlog.get_logger("learning.embedding")
 
@@ -74,9 +77,15 @@ class Embedder:
     """One process's embedding. Safe in threads."""
 
     def __init__(
-        self, database: Database, catalogue: Catalogue, settings: ServiceSettings, gate: Gate | None = None
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        settings: ServiceSettings,
+        gate: Gate | None = None,
+        purse: Purse | None = None,
     ) -> None:
-        """`gate` is one of a process; made from the settings where none is given."""
+        """`gate` and `purse` are one of a process; made from the settings where none is given."""
+        self._purse = purse or Purse(database, catalogue, settings.model_deadline)
         self._gate = gate or Gate.of(settings)
         self._own_gate = gate is None
         self._database = database
@@ -186,33 +195,65 @@ class Embedder:
 
     def _ask(self, tenant: str, name: str, texts: Sequence[str], report: EmbeddingReport) -> Embedded:
         """One call, recorded when it returns, whatever becomes of its vectors. Raises `EmbeddingFailed`, and `Held`."""
-        client = self._client(name)
+        client, limits = self._client(name), self._catalogue.embedding_model(name)
         tokens = sum(-(-len(text.encode()) // BYTES_A_TOKEN) for text in texts)
-        passed = self._gate.enter(self._catalogue.embedding_model(name).rate(name), tokens)
+        call_id = uuid7()
+        begun = Begun(
+            tenant=tenant,
+            id=call_id,
+            extraction_id=call_id,  # made for no extraction
+            store=EMBEDDING,
+            purpose=EMBEDDING,
+            prompt_name=EMBEDDING,
+            prompt_version="1",
+            events=len(texts),
+            seconds=self._purse.seconds,
+        )
+        try:
+            most = self._purse.begin(begun, Offer(model=name, usd=limits.cost(tokens))).usd
+        except NoBudget as none:
+            # Looked at again soon, because nobody is told when a budget is raised.
+            raise Held(spread(min(none.seconds, CONFIGURATION_SECONDS)), none.note) from None
+        try:
+            passed = self._gate.enter(limits.rate(name), tokens)
+        except Held:
+            self._purse.give_up(tenant, call_id)
+            raise
         report.calls += 1
         began = time.monotonic()
+
+        def record(outcome: str, model: str | None, used: int | None) -> None:
+            cost = None if used is None else limits.cost(used)
+            self._purse.write(
+                CallRecord(
+                    tenant=tenant,
+                    id=call_id,
+                    extraction_id=call_id,
+                    store=EMBEDDING,
+                    purpose=EMBEDDING,
+                    model_asked=name,
+                    model=model,
+                    prompt_name=EMBEDDING,
+                    prompt_version="1",
+                    outcome=outcome,
+                    events=len(texts),
+                    tokens_input=used,
+                    cost_usd=cost,
+                    estimated_usd=estimated(outcome, cost, used, most),
+                    seconds=time.monotonic() - began,
+                )
+            )
+
         try:
             found = client.embed(texts, self._deadline)
-            self._gate.leave(passed, "answered")
         except EmbeddingFailed as failure:
             paused = self._gate.leave(passed, _verdict(failure), failure.note, failure.retry_after)
             if paused is not None:
                 failure.retry_after = max(failure.retry_after or 0.0, paused)
-            call = EmbeddingCall(
-                asked=name, texts=len(texts), outcome=failure.outcome, seconds=time.monotonic() - began
-            )
-            self._database.run(tenant, record_embedding_call, tenant, call)
+            record(failure.outcome, failure.model, failure.tokens)
             raise
-        call = EmbeddingCall(
-            asked=name,
-            texts=len(texts),
-            outcome="ok",
-            model=found.model,
-            tokens=found.tokens,
-            cost=None if found.tokens is None else self._catalogue.embedding_model(name).cost(found.tokens),
-            seconds=found.seconds,
-        )
-        self._database.run(tenant, record_embedding_call, tenant, call)
+        self._gate.leave(passed, "answered")
+        record("ok", found.model, found.tokens)
         report.tokens += found.tokens or 0
         return found
 

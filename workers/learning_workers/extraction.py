@@ -36,6 +36,7 @@ from learning_workers.model_client import ModelClient
 from learning_workers.models import Catalogue
 from learning_workers.outcomes import AnswerFailure, CutOff, InvalidOutput
 from learning_workers.pace import Pace
+from learning_workers.purse import Purse
 from learning_workers.question import label_known
 
 logger = structlog.get_logger("learning.worker")
@@ -98,13 +99,15 @@ class Extractor:
         settings: ServiceSettings,
         owner: str,
         gate: Gate | None = None,
+        purse: Purse | None = None,
     ) -> None:
-        """`gate` is one of a process; made from the settings where none is given."""
+        """`gate` and `purse` are one of a process; made from the settings where none is given."""
         self.store = store
         self._database = database
         self._specs = specs
         self._catalogue = catalogue
-        self._asker = Asker(store, database, catalogue, client, gate or Gate.of(settings), settings.model)
+        purse = purse or Purse(database, catalogue, settings.model_deadline)
+        self._asker = Asker(store, catalogue, client, gate or Gate.of(settings), purse, settings.model)
         self._heartbeat = heartbeat
         self._settings = settings
         self._owner = owner
@@ -211,11 +214,12 @@ class Extractor:
         known = label_known(self._database.run(held.tenant, known_to, self.store, reading, window, held.scope))
         model_name, note, operations = model.name, None, Operations(kept=(), dropped=Counter())
         if window.by_label:
-            context = CallContext(
-                held=held, extraction_id=extraction_id, prompt=prompt, asked=model, events=len(window.deliveries)
+            context = CallContext.of(
+                held, extraction_id=extraction_id, prompt=prompt, asked=model, events=len(window.deliveries)
             )
             inquiry = Inquiry(
                 context=context,
+                failures=held.failures,
                 spec=store_spec,
                 known=known,
                 window=window,
@@ -224,7 +228,7 @@ class Extractor:
                 called=report.called,
             )
             reply = self._asker.ask(inquiry)
-            model_name = reply.model or model.name
+            model_name = reply.model or reply.asked
             operations = self._asker.operations(reply, window, known, store_spec)
             served = self._catalogue.served(model_name)
             note = served.nothing_found if served is not None else None

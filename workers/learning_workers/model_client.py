@@ -55,31 +55,53 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What the model is asked: static instructions first, then the data, and the form of the answer under its name."""
+    """What the model is asked: static instructions first, then the data, and the form of the answer under its name.
+
+    `tier` is the provider's service tier where it is not the usual one.
+    """
 
     model: Model
     instructions: str
     data: str
     name: str
     patch_model: type[BaseModel]
+    tier: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What became of one call: a patch or a failure, who answered, what it used, how long it took (seconds)."""
+    """What became of one call: a patch or a failure, who answered at which tier, what it used, how long it took (seconds)."""
 
     patch: BaseModel | None
     failure: ModelFailure | None
+    asked: str
     model: str | None
     usage: Usage
     seconds: float
+    tier: str | None = None
+
+
+@dataclass(kw_only=True)
+class _Bill:
+    """What is known of a call as soon as a response is there, whatever its answer turns out to be."""
+
+    model: str | None = None
+    usage: Usage = Usage()
+    tier: str | None = None
+
+    def note(self, response: Any, usage: Usage) -> None:
+        """Take it from a response. What is of another type than the API says is left out."""
+        model, tier = getattr(response, "model", None), getattr(response, "service_tier", None)
+        self.model = model if isinstance(model, str) else None
+        self.tier = tier if isinstance(tier, str) else None
+        counts = (usage.input, usage.cached, usage.output)
+        whole = [count if isinstance(count, int) and count >= 0 else None for count in counts]
+        self.usage = Usage(input=whole[0], cached=whole[1], output=whole[2])
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
     text: str
-    model: str | None
-    usage: Usage
     failure: ModelFailure | None = None
 
 
@@ -117,12 +139,12 @@ class ModelClient:
 
     async def _ask(self, question: Question) -> Reply:
         began = time.monotonic()
-        answer = _Answer(text="", model=None, usage=Usage())
+        bill = _Bill()
         failure: ModelFailure | None = None
         patch: BaseModel | None = None
         try:
             async with asyncio.timeout(self._deadline):
-                answer = await self._send(question)
+                answer = await self._send(question, bill)
             failure = answer.failure
             if failure is None:
                 patch = question.patch_model.model_validate_json(answer.text)
@@ -144,12 +166,18 @@ class ModelClient:
             # A 200 that is no response object, such as a proxy's page: nothing that an event could be blamed for.
             failure = ServerFailed("an answer of another form")
         return Reply(
-            patch=patch, failure=failure, model=answer.model, usage=answer.usage, seconds=time.monotonic() - began
+            patch=patch,
+            failure=failure,
+            asked=question.model.name,
+            model=bill.model,
+            usage=bill.usage,
+            seconds=time.monotonic() - began,
+            tier=bill.tier,
         )
 
-    async def _send(self, question: Question) -> _Answer:
+    async def _send(self, question: Question, bill: _Bill) -> _Answer:
         client = self._client(question.model)
-        return await (_responses if question.model.api == "responses" else _chat)(client, question)
+        return await (_responses if question.model.api == "responses" else _chat)(client, question, bill)
 
     def _client(self, model: Model) -> "AsyncOpenAI":
         key = self._key_of(model)
@@ -178,10 +206,12 @@ def _schema(question: Question) -> dict[str, Any]:
     }
 
 
-async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
+async def _responses(client: "AsyncOpenAI", question: Question, bill: _Bill) -> _Answer:
     options: dict[str, Any] = {"text": {"format": {"type": "json_schema", **_schema(question)}}}
     if question.model.reasoning_effort is not None:
         options["reasoning"] = {"effort": question.model.reasoning_effort}
+    if question.tier is not None:
+        options["service_tier"] = question.tier
     response: Response = await client.responses.create(
         model=question.model.name,
         instructions=question.instructions,
@@ -190,15 +220,15 @@ async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
         store=False,
         **options,
     )
-    usage = Usage()
-    if response.usage is not None:
-        # Servers other than OpenAI's leave the details out.
-        details = getattr(response.usage, "input_tokens_details", None)
-        usage = Usage(
-            input=response.usage.input_tokens,
-            cached=getattr(details, "cached_tokens", None),
-            output=response.usage.output_tokens,
-        )
+    # Servers other than OpenAI's leave things out.
+    used = getattr(response, "usage", None)
+    details = getattr(used, "input_tokens_details", None)
+    usage = Usage(
+        input=getattr(used, "input_tokens", None),
+        cached=getattr(details, "cached_tokens", None),
+        output=getattr(used, "output_tokens", None),
+    )
+    bill.note(response, usage)
     failure: ModelFailure | None = None
     refused = any(part.type == "refusal" for item in response.output if item.type == "message" for part in item.content)
     if response.status == "incomplete":
@@ -209,13 +239,15 @@ async def _responses(client: "AsyncOpenAI", question: Question) -> _Answer:
         failure = RateLimited(code) if code == "rate_limit_exceeded" else ServerFailed(code)
     elif refused:
         failure = Refused("the model declined")
-    return _Answer(text=response.output_text, model=response.model, usage=usage, failure=failure)
+    return _Answer(text=response.output_text, failure=failure)
 
 
-async def _chat(client: "AsyncOpenAI", question: Question) -> _Answer:
+async def _chat(client: "AsyncOpenAI", question: Question, bill: _Bill) -> _Answer:
     options: dict[str, Any] = {"response_format": {"type": "json_schema", "json_schema": _schema(question)}}
     if question.model.reasoning_effort is not None:
         options["reasoning_effort"] = question.model.reasoning_effort
+    if question.tier is not None:
+        options["service_tier"] = question.tier
     completion: ChatCompletion = await client.chat.completions.create(
         model=question.model.name,
         messages=[
@@ -225,16 +257,16 @@ async def _chat(client: "AsyncOpenAI", question: Question) -> _Answer:
         max_completion_tokens=question.model.max_output_tokens,
         **options,
     )
-    usage = Usage()
-    if completion.usage is not None:
-        details = completion.usage.prompt_tokens_details
-        usage = Usage(
-            input=completion.usage.prompt_tokens,
-            cached=details.cached_tokens if details is not None else None,
-            output=completion.usage.completion_tokens,
-        )
+    used = getattr(completion, "usage", None)
+    details = getattr(used, "prompt_tokens_details", None)
+    usage = Usage(
+        input=getattr(used, "prompt_tokens", None),
+        cached=getattr(details, "cached_tokens", None),
+        output=getattr(used, "completion_tokens", None),
+    )
+    bill.note(completion, usage)
     if not completion.choices:
-        return _Answer(text="", model=completion.model, usage=usage, failure=InvalidOutput("no choice"))
+        return _Answer(text="", failure=InvalidOutput("no choice"))
     choice = completion.choices[0]
     failure: ModelFailure | None = None
     if choice.finish_reason == "length":
@@ -243,7 +275,7 @@ async def _chat(client: "AsyncOpenAI", question: Question) -> _Answer:
         failure = Refused("content filter")
     elif choice.message.refusal:
         failure = Refused("the model declined")
-    return _Answer(text=choice.message.content or "", model=completion.model, usage=usage, failure=failure)
+    return _Answer(text=choice.message.content or "", failure=failure)
 
 
 def _of_status(error: openai.APIStatusError) -> ModelFailure:

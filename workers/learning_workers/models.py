@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from learning_schemas.errors import ConfigurationError
 from learning_stores.embedding_endpoint import MAX_DIMENSIONS, EmbeddingEndpoint, parsed_name
@@ -17,6 +17,9 @@ from learning_workers.limiter import Rate
 
 _SHIPPED = Path(__file__).with_name("models.toml")
 _MILLION = 1_000_000
+
+FLEX = "flex"
+"""The provider's slower and cheaper tier."""
 
 Price = Annotated[Decimal, Field(ge=0)]
 
@@ -36,6 +39,10 @@ class Model(BaseModel):
     output: Price | None = None
     reasoning_effort: str | None = None
     nothing_found: str | None = None
+    fallback: str | None = None  # a cheaper model of the file, asked instead where a budget is nearly spent
+    flex: Annotated[Decimal, Field(gt=0, le=1)] | None = (
+        None  # of the prices, at service_tier="flex"; None: has no such tier
+    )
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
 
@@ -49,13 +56,32 @@ class Model(BaseModel):
             tokens=self.tokens_per_minute,
         )
 
-    def cost(self, tokens_input: int, tokens_cached: int, tokens_output: int) -> Decimal | None:
-        """US dollars for one call; None where a price is unknown."""
-        cached = self.cached if self.cached is not None else self.input
-        if self.input is None or self.output is None or cached is None:
+    def cost(
+        self, tokens_input: int, tokens_cached: int, tokens_output: int, tier: str | None = None
+    ) -> Decimal | None:
+        """US dollars for one call, served at a tier (None: the usual one); None where a price is unknown."""
+        cached, part = self.cached if self.cached is not None else self.input, self._part(tier)
+        if self.input is None or self.output is None or cached is None or part is None:
             return None
         fresh = tokens_input - tokens_cached
-        return (self.input * fresh + cached * tokens_cached + self.output * tokens_output) / _MILLION
+        return (self.input * fresh + cached * tokens_cached + self.output * tokens_output) * part / _MILLION
+
+    def most(self, tokens_input: int, tier: str | None = None) -> Decimal | None:
+        """US dollars that a call may cost at most, by the estimate of what is sent; None where a price is unknown."""
+        return self.cost(tokens_input, 0, self.max_output_tokens, tier)
+
+    def prefix_saving(self, tokens_cached: int, tier: str | None = None) -> Decimal | None:
+        """US dollars that so many cached tokens were cheaper than fresh ones; None where a price is unknown."""
+        part = self._part(tier)
+        if self.input is None or self.cached is None or part is None:
+            return None
+        return (self.input - self.cached) * tokens_cached * part / _MILLION
+
+    def _part(self, tier: str | None) -> Decimal | None:
+        """Of the prices, at a tier; None where it is not known."""
+        if tier == FLEX:
+            return self.flex
+        return None if tier == "priority" else Decimal(1)  # dearer, and by how much the file does not say
 
 
 class EmbeddingModel(BaseModel):
@@ -123,6 +149,12 @@ class Catalogue:
             return model.model_copy(update={"base_url": self._settings.model_base_url})
         return model
 
+    def cheaper(self, model: Model) -> tuple[Model, str | None] | None:
+        """The cheaper way to ask what this model is asked: its fallback, else its flex tier; the model, and the tier."""
+        if model.fallback is not None and (other := self.get(model.fallback)) is not None:
+            return other, None
+        return (model, FLEX) if model.flex is not None else None
+
     def served(self, name: str) -> Model | None:
         """The model that an answer names: with a date behind its name it is the same model."""
         found = [known for known in self._models if name == known or name.startswith(f"{known}-20")]
@@ -149,6 +181,13 @@ class _Models(BaseModel):
     """The models file after that."""
 
     models: dict[str, Model]
+
+    @model_validator(mode="after")
+    def _fall_back_to_each_other(self) -> Self:
+        for name, model in self.models.items():
+            if model.fallback is not None and (model.fallback == name or model.fallback not in self.models):
+                raise ValueError(f"the fallback of {name} is no other model of the file")
+        return self
 
 
 def load_catalogue(settings: ServiceSettings) -> Catalogue:

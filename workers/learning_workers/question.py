@@ -5,11 +5,11 @@ The instructions are the same bytes in every call of one spec, so that the provi
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from learning_schemas.spec import StoreSpec
+from learning_stores.json_line import block
 from learning_stores.operations import LiveLearning
 from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window
@@ -18,9 +18,6 @@ from learning_workers.models import Model
 
 MAX_KNOWN_CHARACTERS = 16_000
 _SHOWN = ("name", "title", "relation", "target", "target_type")  # of a learning's data, beside its text
-
-# What JSON lets stand as it is: delimiters of blocks, and what some readers take for a new line or do not show.
-_ESCAPED = re.compile("[<>\x7f-\x9f\u2028\u2029]")
 
 
 def label_known(live: Sequence[LiveLearning]) -> Known:
@@ -43,16 +40,9 @@ def make_question(
     if spec.instructions:
         instructions += f"\nThe operator of this agent adds\n{spec.instructions.strip()}\n"
     several = len({message.session_id for message in window.messages}) > 1
-    data = "\n".join(
-        [
-            "<known>",
-            *(_line(_known(label, learning)) for label, learning in known.items()),
-            "</known>",
-            "<transcript>",
-            *(_line(_message(message.__dict__, several=several)) for message in window.messages),
-            "</transcript>",
-        ]
-    )
+    told = block("known", (_known(label, learning) for label, learning in known.items()))
+    said = block("transcript", (_message(message.__dict__, several=several) for message in window.messages))
+    data = f"{told}\n{said}"
     if mistake is not None:
         data += f"\nYour last answer could not be used ({mistake}). Answer again, in the form that was asked for."
     return Question(
@@ -94,7 +84,3 @@ def _message(message: Mapping[str, Any], *, several: bool) -> dict[str, Any]:
     if message["earlier"]:
         line["earlier"] = True
     return line
-
-
-def _line(value: Mapping[str, Any]) -> str:
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))

@@ -7,6 +7,9 @@ own imports are made when it runs, so that `--help` costs nothing.
 
 import typer
 
+from learning_ops.cli.budget import register as register_budget
+from learning_ops.cli.cost import register as register_cost
+from learning_ops.cli.curate import register as register_curate
 from learning_ops.cli.dead import register as register_dead
 from learning_ops.cli.demo import register as register_demo
 from learning_ops.cli.dispatcher import register as register_dispatcher
@@ -54,6 +57,8 @@ for _register in (
     register_entities,
     register_status,
     register_trace,
+    register_cost,
+    register_budget,
     register_skip,
     register_forget,
     register_dead,
@@ -63,6 +68,7 @@ for _register in (
     register_export,
     register_import,
     register_reembed,
+    register_curate,
     register_schema,
 ):
     _register(app)

@@ -7,6 +7,7 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from learning_ops.cli.budget_report import shown as budgets_shown
 from learning_ops.cli.offline_note import OFFLINE_NOTE
 from learning_ops.cli.output import age, moment
 from learning_ops.cli.table import PlainTable, plain
@@ -30,6 +31,8 @@ def shown(found: dict[str, Any]) -> RenderableType:
     if found["last_rejected"]:
         parts.append(_rejected(found))
     parts.append(_models(found))
+    if found["budgets"]:
+        parts.append(budgets_shown(found["budgets"]))
     parts += [plain(note, "yellow") for note in found["embedding_waits"]]
     if found.get("reembed"):
         parts.append(plain(found["reembed"], "yellow"))

@@ -1,4 +1,4 @@
-"""`learning-machine undo`: take back what extractions gave, or what a tool, a person or an import wrote."""
+"""`learning-machine undo`: take back what extractions gave, or what a tool, a person, an import or the curator wrote."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -33,17 +33,18 @@ def undo(
     ] = None,
     until: Annotated[datetime | None, typer.Option(formats=FORMATS, help="Committed before then.")] = None,
     user: User = None,
+    run: Annotated[UUID | None, typer.Option(metavar="RUN", help="What a run of the curator changed.")] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     by: Operator = "operator",
     tenant: Tenant = "default",
     as_json: Json = False,
 ) -> None:
-    """Take back what extractions gave, or what a tool, a person or an import wrote: the newest first, each at once or not at all.
+    """Take back what extractions gave, or what a tool, a person, an import or the curator wrote: the newest first.
 
-    What stands on nothing else is retired. What it had taken the place of comes back, unless something newer has taken its
-    place since: that is listed, and left. The events are skipped as undone, and can be replayed. A decision (approved, edited,
-    rejected, promoted) is not undone: decide anew.
+    Each goes at once or not at all. What stands on nothing else is retired. What it had taken the place of comes back, unless
+    something newer has taken its place since: that is listed, and left. The events are skipped as undone, and can be replayed.
+    A decision (approved, edited, rejected, promoted) is not undone: decide anew.
 
     Shows first what will go and come back, and asks. Needs LEARNING_DATABASE_URL.
     """
@@ -56,13 +57,14 @@ def undo(
     period = Period(
         prompt_version=prompt_version, model=model, store=store, since=utc(since), until=utc(until), user_id=user
     )
-    if bool(ids) is any(value is not None for value in period.__dict__.values()):
+    named = [bool(ids), any(value is not None for value in period.__dict__.values()), run is not None]
+    if sum(named) != 1:
         raise WrongUsage(
-            "name either ids, or extractions by --prompt-version, --model, --store, --since, --until, --user"
+            "name either ids, or extractions by --prompt-version, --model, --store, --since, --until, --user, or --run"
         )
     url = AgentSettings.load().database()
     with reaching_postgres(url, "LEARNING_DATABASE_URL"), Database(url, pool_size=1) as database:
-        found = _found(database, tenant, ids or [], period)
+        found = _found(database, tenant, ids or [], period) if run is None else _of_run(database, tenant, run)
         open_ = [each for each in found if each.undone_at is None]
         if dry_run or not (yes and as_json):
             outlook = _rehearsed(database, tenant, open_, by)
@@ -99,6 +101,17 @@ def _found(database: "Database", tenant: str, ids: Sequence[UUID], period: Any) 
                 "(`learnings retract`, `learnings add`), or `replay` the events"
             )
     return found
+
+
+def _of_run(database: "Database", tenant: str, run_id: UUID) -> "list[Source]":
+    """What a run of the curator changed. Raises `Failed` where there is no such run."""
+    from learning_ops.cli.failure import Failed
+    from learning_stores.curator.runs import run_of
+    from learning_stores.undo import of_run
+
+    if database.run(tenant, run_of, run_id, tenant) is None:
+        raise Failed(f"tenant {tenant!r} has no run {run_id}: `learning-machine curate` shows their ids")
+    return database.run(tenant, of_run, tenant, run_id)
 
 
 def _rehearsed(database: "Database", tenant: str, sources: "Sequence[Source]", by: str) -> "list[Undone]":

@@ -63,6 +63,7 @@ class ScriptedAnswers(ModelClient):
         return Reply(
             patch=question.patch_model.model_validate_json(json.dumps(patch)),
             failure=None,
+            asked=MODEL,
             model=MODEL,
             usage=Usage(),
             seconds=0.0,

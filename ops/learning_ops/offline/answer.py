@@ -8,11 +8,14 @@ from typing import Any
 
 from learning_ops.offline import OFFLINE_MODEL_NAME
 from learning_ops.offline.agent import act
+from learning_ops.offline.consolidation_rules import consolidations
 from learning_ops.offline.conversation import Conversation, ToolCall
 from learning_ops.offline.decision_rules import decision_patch
+from learning_ops.offline.entity_pair_rules import entity_verdicts
 from learning_ops.offline.entity_rules import entity_patch
 from learning_ops.offline.insight_rules import insight_patch
 from learning_ops.offline.instance import emptiest, fits
+from learning_ops.offline.pair_rules import contradiction_verdicts, same_verdicts
 from learning_ops.offline.profile_rules import profile_patch
 from learning_ops.offline.session_rules import session_patch
 from learning_ops.offline.transcript import Transcript, read_transcript
@@ -26,6 +29,12 @@ _PATCHES: dict[str, Callable[[Transcript, Mapping[str, Any]], dict[str, Any]]] =
     "entity_memory_patch": entity_patch,
     "learned_knowledge_patch": insight_patch,
     "decision_log_patch": decision_patch,
+}
+_VERDICTS: dict[str, Callable[[str], dict[str, Any] | None]] = {
+    "curator_same_verdicts": same_verdicts,
+    "curator_contradiction_verdicts": contradiction_verdicts,
+    "curator_entity_verdicts": entity_verdicts,
+    "curator_consolidations": consolidations,
 }
 
 
@@ -65,6 +74,9 @@ def answer(prompt: Prompt) -> str | ToolCall:
 
 
 def _structured(form: Format, text: str) -> Any:
+    judged = _VERDICTS[form.name](text) if form.name in _VERDICTS else None
+    if judged is not None and fits(judged, form.schema, form.schema):
+        return judged
     rules = _PATCHES.get(form.name)
     transcript = read_transcript(text) if rules else None
     if rules and transcript:

@@ -8,6 +8,7 @@ from learning_machine.config.approval import Approval
 from learning_machine.config.custom import CustomStoreConfig
 from learning_machine.config.machine import Configuration, StoreArguments, configure
 from learning_machine.config.mode import LearningMode
+from learning_machine.config.prune import Prune
 from learning_machine.config.session_context import SessionContextConfig
 from learning_machine.config.shared import EntityMemoryConfig, LearnedKnowledgeConfig
 from learning_machine.config.store import StoreConfig
@@ -20,6 +21,7 @@ __all__ = [
     "EntityMemoryConfig",
     "LearnedKnowledgeConfig",
     "LearningMode",
+    "Prune",
     "SessionContextConfig",
     "StoreArguments",
     "StoreConfig",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from learning_machine.arguments import checked_flag
 from learning_machine.config.approval import Approval
 from learning_machine.config.mode import LearningMode, checked_mode
+from learning_machine.config.prune import Prune
 from learning_machine.config.schema import travelling_schema
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.finding import first_finding
@@ -31,7 +32,8 @@ class StoreConfig:
 
     `debounce` is how long (seconds) extraction waits for more after a turn, `max_wait` how long at most. With
     `trigger="session_end"` it waits for `emit(…, end_of_session=True)` instead, or until the session was idle for
-    `idle_after` seconds. `model` replaces the machine's model for this store; `instructions` are added to its prompt.
+    `idle_after` seconds. `model` replaces the machine's model for this store; `instructions` are added to its prompt. `prune`
+    says what the curator retires of this store's learnings (None: nothing but what its `valid_to` ended).
     """
 
     mode: LearningMode | str | None = None
@@ -45,6 +47,7 @@ class StoreConfig:
     debounce: float = 2.0
     max_wait: float = 30.0
     idle_after: float = 900.0
+    prune: Prune | None = None
     _user_schema: dict[str, Any] | None = field(default=None, init=False, repr=False)
 
     _default_schema: ClassVar[type | None] = None
@@ -68,6 +71,8 @@ class StoreConfig:
                 'is neither "always" nor an Approval',
                 'Give "always" or Approval(confidence_below=0.8)',
             )
+        if self.prune is not None and not isinstance(self.prune, Prune):
+            raise ConfigurationError(f"{store}.prune", "is no Prune", "Give Prune(max_age_days=…)")
         spec = self.spec()
         self._check_tools(spec)
         self._check_approval()
@@ -107,6 +112,7 @@ class StoreConfig:
                 user_schema=self._user_schema,
                 schema_import=self.schema_import,
                 approval=self.approval.spec() if isinstance(self.approval, Approval) else self.approval,
+                prune=None if self.prune is None else self.prune.spec(),
                 tools=None if self.enable_agent_tools == by_mode else self.enable_agent_tools,
                 **own,
             )

@@ -1,6 +1,5 @@
 """What was accepted against what became of it."""
 
-import pytest
 from structlog.testing import capture_logs
 
 from harness import Place, event, rows
@@ -9,6 +8,9 @@ from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores.database import Database
 from learning_stores.reconcile import FINDINGS, findings, reconcile
+from learning_stores.registry import installed
+from learning_stores.settings import ServiceSettings
+from learning_workers.curator import Curator
 
 NOTHING = {"mailboxes_reopened": 0, "events_without_delivery": 0, **dict.fromkeys(FINDINGS, 0)}
 
@@ -78,23 +80,20 @@ def test_given_an_event_whose_spec_never_came_when_a_minute_has_passed_then_it_i
 
 
 def test_given_something_that_does_not_add_up_when_the_curator_reconciles_then_its_log_has_the_counts(
-    place: Place, dispatcher_db: Database, everything_db: Database, monkeypatch: pytest.MonkeyPatch
+    place: Place, dispatcher_db: Database, everything_db: Database
 ) -> None:
-    for name, value in place.env.items():
-        monkeypatch.setenv(name, value)
-    from learning_workers.app import reconcile as task
-
+    settings = ServiceSettings.load(database_url=place.app_url, dispatcher_database_url=place.dispatcher_url)
+    curator = Curator(settings, installed(), "here")
     with capture_logs() as quiet:
-        assert task() == NOTHING
+        assert curator.drive(curator.ask("reconcile", "", "", by="ops", dry_run=False)).report == {}
     take_in(dispatcher_db, event(), spec=BOTH_AT_ONCE)
     with everything_db.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM learning.mailbox")
     with capture_logs() as told:
-        counts = task()
+        done = curator.drive(curator.ask("reconcile", "", "", by="ops", dry_run=False))
+    curator.close()
 
-    assert counts == {**NOTHING, "mailboxes_reopened": 2}
-    assert [(line["log_level"], line["event"]) for line in quiet + told] == [
-        ("info", "reconciled"),
-        ("warning", "reconciled"),
-    ]
-    assert told[0]["mailboxes_reopened"] == 2
+    assert done.report == {"mailboxes_reopened": 2}
+    assert [line["event"] for line in quiet if line["log_level"] == "warning"] == []
+    (warned,) = [line for line in told if line["log_level"] == "warning"]
+    assert (warned["event"], warned["mailboxes_reopened"]) == ("reconcile found", 2)

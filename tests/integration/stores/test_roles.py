@@ -17,7 +17,7 @@ TENANT_TABLES = {
     "machine_spec", "subject", "conversation_event", "session_message", "delivery", "mailbox", "extraction", "model_call",
     "entity", "learning", "evidence", "learning_embedding", "change",
     "embedding_model", "embedding_due", "embedding_refused", "scope_statistics", "recall_count",
-    "forgetting", "forgotten_session", "removed_count",
+    "forgetting", "forgotten_session", "removed_count", "curator_run", "budget", "budget_reservation", "verdict",
 }  # fmt: skip
 DISPATCHER_TABLES = {"shard_lease", "dispatcher", "producer_seq", "rejected_event", "ledger_finding"}
 
@@ -44,6 +44,10 @@ RIGHTS: dict[str, dict[str, str]] = {
         "forgetting": "SIU",
         "forgotten_session": "SIU",
         "removed_count": "SIU",
+        "curator_run": "SIU",
+        "budget": "S",  # what may be spent is set by operators
+        "budget_reservation": "SIUD",
+        "verdict": "SIUD",
         "session_message": "S",  # which events a session had
     },
     DISPATCHER: {
@@ -66,6 +70,9 @@ RIGHTS: dict[str, dict[str, str]] = {
         "forgetting": "S",
         "forgotten_session": "S",
         "removed_count": "SIU",
+        "curator_run": "SIUD",
+        "budget": "SIUD",
+        "budget_reservation": "S",
     },
     SEARCH: {
         "rejected_event": "SIU",  # to forget what a subject said
@@ -224,6 +231,11 @@ def test_given_a_table_that_lacks_protection_when_the_catalog_is_walked_then_it_
 
 
 _FILLED = {
+    "curator_run": "INSERT INTO learning.curator_run (tenant, job, due_at) SELECT t, 'prune', now()",
+    "budget": "INSERT INTO learning.budget (tenant, store, usd_per_day) SELECT t, '*', 1",
+    "budget_reservation": "INSERT INTO learning.budget_reservation (tenant, id, extraction_id, store, purpose, model_asked, "
+    "prompt_name, prompt_version, events, expires_at) SELECT t, gen_random_uuid(), gen_random_uuid(), 's', 'p', 'm', 'p', '1', 1, "
+    "now()",
     "scope_statistics": "INSERT INTO learning.scope_statistics (tenant, store, scope, rows, mean_words, common) "
     "SELECT t, 's', 's', 1, 1, '{}'",
     "embedding_model": "INSERT INTO learning.embedding_model (tenant, model, state) SELECT t, 'm', 'building'",
@@ -241,6 +253,8 @@ _FILLED = {
     "forgetting": "INSERT INTO learning.forgetting (tenant, id, subject) SELECT t, gen_random_uuid(), 'user/a'",
     "forgotten_session": "INSERT INTO learning.forgotten_session (tenant, scope, forgotten_at) SELECT t, 's', now()",
     "removed_count": "INSERT INTO learning.removed_count (tenant, day, reason) SELECT t, now(), 'forgotten'",
+    "verdict": "INSERT INTO learning.verdict (tenant, job, a, b, verdict) SELECT t, 'deduplicate', "
+    "'00000000-0000-0000-0000-000000000001'::uuid, '00000000-0000-0000-0000-000000000002'::uuid, 'same'",
     "recall_count": "INSERT INTO learning.recall_count (tenant, learning_id, recalled, last_recalled_at) "
     "SELECT t, (SELECT id FROM learning.learning WHERE tenant = t LIMIT 1), 1, now()",
 }
@@ -337,6 +351,7 @@ def test_given_the_functions_of_the_schema_when_their_rights_are_read_then_only_
         {"proname": "text_arm", **inside},
         {"proname": "vector_arm", **inside},
         {"proname": "vector_index", "prosecdef": False, "callers": ["learning_app", "learning_search"]},
+        {"proname": "verdict_gone", "prosecdef": False, "callers": []},
     ]
 
 

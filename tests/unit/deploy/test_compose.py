@@ -27,6 +27,7 @@ from flower.options import options as flower_options
 from flower.urls import handlers as flower_handlers
 from typer.core import TyperGroup
 
+from learning_ops.environment import CURATING
 from learning_stores.registry import installed
 from learning_stores.roles import APP, DISPATCHER
 from learning_stores.settings import ServiceSettings
@@ -63,11 +64,21 @@ HELD = {
     | {"LEARNING_EMBEDDING_MODEL", "LEARNING_EMBEDDING_BASE_URL"},
     "beat": {"LEARNING_REDIS_URL"},
     "flower": {"LEARNING_REDIS_URL"},
-    "curator": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"},
+    "curator": {"LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"}
+    | STORES
+    | CURATING
+    | MODEL
+    | EMBEDDING - {"LEARNING_EMBEDDING_API_KEY"},  # which model serves; it embeds nothing
     "embed-worker": {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL", "OPENAI_API_KEY"} | EMBEDDING | STORES,
     **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL | STORES for worker in STORE_WORKERS},
 }
 REFERENCE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<kind>:\?|:-)(?P<rest>[^}]*)\}")
+
+
+def test_given_the_curators_settings_when_compared_with_what_its_service_may_be_given_then_none_is_missing() -> None:
+    assert {name for name in FIELDS if name.startswith(("LEARNING_CURATOR_", "LEARNING_RETAIN_"))} | {
+        "LEARNING_RETENTION_DAYS"
+    } == CURATING
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -358,7 +369,7 @@ def test_given_redis_when_its_command_is_read_then_nothing_acknowledged_is_lost_
 
 def test_given_a_model_call_when_a_worker_is_stopped_then_it_may_end_before_the_worker_is_killed() -> None:
     deadline = ServiceSettings.model_fields["model_deadline"].default
-    callers = [*STORE_WORKERS, "embed-worker"]
+    callers = [*STORE_WORKERS, "embed-worker", "curator"]
     assert all(seconds(SERVICES[worker]["stop_grace_period"]) > deadline for worker in callers)
 
 

@@ -45,6 +45,7 @@ NAMES = [
     "Operations",
     "PatchModel",
     "Prompt",
+    "Prune",
     "Put",
     "Reading",
     "Recall",

@@ -54,7 +54,12 @@ def test_given_the_app_when_its_settings_are_read_then_nudges_are_json_without_r
     assert conf["prefetch"] == 1
     assert conf["events"] is True
     assert conf["tasks"] == sorted(
-        [*(f"learning.{store}.extract" for store in installed()), "learning.embed", "learning.curator.reconcile"]
+        [
+            *(f"learning.{store}.extract" for store in installed()),
+            "learning.embed",
+            "learning.curator.run",
+            "learning.curator.tick",
+        ]
     )
     assert all(task in conf["tasks"] and queue in conf["queues"] for task, queue in conf["beat"].values())
 

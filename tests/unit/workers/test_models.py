@@ -127,3 +127,43 @@ def test_given_an_answer_with_a_dated_name_when_looked_up_then_it_is_the_model_w
     assert served is not None
     assert served.name == "gpt-5-mini"
     assert catalogue.served("gpt-5-turbo") is None
+
+
+def test_given_a_tier_when_priced_then_flex_costs_its_part_and_what_is_dearer_is_unknown() -> None:
+    catalogue = load_catalogue(settings())
+    model, without = catalogue.get("gpt-5-mini"), catalogue.get("gpt-4.1")
+    assert model is not None
+    assert without is not None
+
+    usual = model.cost(1_000_000, 0, 0)
+    assert usual is not None
+    assert model.cost(1_000_000, 0, 0, "default") == usual
+    assert model.cost(1_000_000, 0, 0, "flex") == usual / 2
+    assert model.cost(1_000_000, 0, 0, "priority") is None
+    assert without.cost(1_000_000, 0, 0, "flex") is None
+    assert model.prefix_saving(1_000_000) == Decimal("0.225")
+
+
+def test_given_a_model_when_the_cheaper_way_is_asked_for_then_it_is_its_fallback_else_its_flex_tier_else_none(
+    tmp_path: Path,
+) -> None:
+    shipped = load_catalogue(settings())
+    mini, without = shipped.get("gpt-5-mini"), shipped.get("gpt-4.1")
+    assert mini is not None
+    assert without is not None
+    assert shipped.cheaper(mini) == (mini, "flex")
+    assert shipped.cheaper(without) is None
+
+    other = OWN.replace("models.mine", "models.small")
+    given = load_catalogue(own(tmp_path, OWN + 'flex = 0.5\nfallback = "small"\n' + other))
+    mine = given.get("mine")
+    assert mine is not None
+    assert given.cheaper(mine) == (given.get("small"), None)
+
+
+@pytest.mark.parametrize("line", ['fallback = "nowhere"', 'fallback = "mine"', "flex = 2", "flex = 0"])
+def test_given_a_fallback_or_a_tier_that_cannot_be_when_loaded_then_the_error_says_so(
+    tmp_path: Path, line: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"fallback of mine|flex"):
+        load_catalogue(own(tmp_path, f"{OWN}{line}\n"))
