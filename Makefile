@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Python keeps what it compiled, also where the environment says not to: compiling anew costs every process two seconds.
 unexport PYTHONDONTWRITEBYTECODE
+# Every example; what they import lies beside or above them, and is none.
+RECIPES = $(filter-out %/decision_log.py,$(sort $(wildcard cookbook/$(if $(ONLY),$(ONLY)*.py cookbook/$(ONLY))*/*.py)))
 
-.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races bench-curation lock clean
+.PHONY: help setup demo up test check bench bench-retrieval bench-scale chaos races bench-curation bench-end-to-end soak cookbook bench-agno lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,13 +28,18 @@ demo: setup  ## the main job, start to end, on the embedded services and the off
 up: setup  ## the same stack, kept running in the foreground
 	@$(BIN)/learning-machine up
 
+cookbook: setup  ## the cookbook's examples, on one embedded stack: ONLY=01_basics or ONLY=01_basics/03, MODEL=openai
+	@PYTHONPATH=cookbook/08_advanced LEARNING_STORES=decision_log:DecisionLogStore \
+	  $(BIN)/learning-machine run $(if $(MODEL),--model $(MODEL)) $(RECIPES)
+
 test: setup check  ## all tests, against real embedded servers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile  # they wait more than they work
 
 check: setup  ## lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=cookbook $(BIN)/mypy --scripts-are-modules cookbook/agent.py $(wildcard cookbook/*/*.py)
 	@$(BIN)/lint-imports
 
 bench: setup  ## the figures of docs/benchmarks.md
@@ -41,11 +48,20 @@ bench: setup  ## the figures of docs/benchmarks.md
 bench-retrieval: setup  ## LoCoMo's evidence found by ranking, beside BM25 and fusion; LEARNING_FIXTURES is its folder
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.retrieval $(ARGS)
 
+bench-agno: setup  ## a turn of agno's agent without learning, with agno's own, with ours; calls, tokens, writes at once (four minutes)
+	@AGNO_TELEMETRY=false PYTHONPATH=tests $(BIN)/python -m benchmarks agno_turns
+
 bench-scale: setup  ## recall of 1,000 to 1,000,000 learnings, and the vectors' index (six to ten minutes); ARGS="--sizes 1000 100000" for less
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-curation: setup  ## planted duplicates and contradictions, a judge that errs, upkeep of 100,000 learnings; LEARNING_FIXTURES is its folder
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.curation $(ARGS)
+
+bench-end-to-end: setup  ## the whole system beside a naive design on Celery (eight to ten minutes); ARGS="--backlog 50000 --backlog-seconds 900" for more
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.end_to_end $(ARGS)
+
+soak: setup  ## steady load with curator jobs for MINUTES (20), judged at the end; draws docs/soak.svg, or PLOT
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) --plot $(or $(PLOT),docs/soak.svg) $(ARGS)
 
 chaos: setup  ## kill, stop and cut everything under load, and compare: SEED=2, ARGS="--events 2000 --seconds 60 --times 3"
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(ARGS)

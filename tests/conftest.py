@@ -31,13 +31,13 @@ def servers() -> Iterator[tuple[str, str]]:
         return
     # Not pytest's own folder: it is closed to the user that Postgres runs as, and kept for three runs.
     directory = Path(tempfile.mkdtemp(prefix="learning-tests-"))
-    # No power is cut here, and a database for each test would be synced to disk thousands of times.
+    # No power is cut here, and the database of each test would be synced to disk.
     try:
         with DataDirectory(directory / "data") as data, ExitStack() as stack:
             with pytest.MonkeyPatch.context() as patch:
-                for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                for name in ("fsync", "full_page_writes"):
                     patch.setitem(postgres._SETTINGS, name, "off")
-                services = stack.enter_context(EmbeddedServices(data, appendfsync="everysec"))
+                services = stack.enter_context(EmbeddedServices(data))
             yield services.postgres.superuser_url, services.redis.url
     finally:
         shutil.rmtree(directory, ignore_errors=True)

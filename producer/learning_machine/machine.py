@@ -45,6 +45,7 @@ from learning_schemas.event import ConversationCompleted, History
 from learning_schemas.message import Message
 from learning_schemas.redaction import Redactor
 from learning_schemas.results import Receipt
+from learning_schemas.tracing import span
 from learning_stores.database import Database
 from learning_stores.deliveries import delivery_states
 from learning_stores.recall import Recaller
@@ -68,10 +69,10 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
     keep it, unless their config says otherwise: "user", "global" (the default) or any name. `language` says how words are
     stemmed when they are looked for: one of Postgres's text search configurations (default "english"), "simple" for others.
     `database_url` and `redis_url` default to `LEARNING_DATABASE_URL` and `LEARNING_REDIS_URL`, else to what
-    `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's). Emit answers
-    within `emit_deadline` seconds (`LEARNING_EMIT_DEADLINE`, default 1). Where `spool_dir` (`LEARNING_SPOOL_DIR`) names a
-    directory, it keeps what neither Redis nor Postgres takes.
-    Raises `ConfigurationError`, which names the argument and the remedy.
+    `learning-machine up` wrote to `.learning/env`. `model` names the extraction model (None: the deployment's). Recall
+    answers within `recall_deadline` seconds (`LEARNING_RECALL_DEADLINE`, default 0.5), emit within `emit_deadline` seconds
+    (`LEARNING_EMIT_DEADLINE`, default 1). Where `spool_dir` (`LEARNING_SPOOL_DIR`) names a directory, it keeps what neither
+    Redis nor Postgres takes. Raises `ConfigurationError`, which names the argument and the remedy.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         require_tenant: bool = False,
         redact: bool = True,
         redaction_hooks: Sequence[Callable[[str], str]] = (),
-        recall_deadline: float = RECALL_SECONDS,
+        recall_deadline: float | None = None,
         recall_tokens: int = RECALL_TOKENS,
         emit_deadline: float | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
@@ -113,7 +114,8 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
             tenant if tenant is not None else settings.tenant,
             require_tenant,
         )
-        self._recall_deadline = checked_deadline("recall_deadline", recall_deadline, ConfigurationError)
+        deadline = settings.recall_deadline or RECALL_SECONDS if recall_deadline is None else recall_deadline
+        self._recall_deadline = checked_deadline("recall_deadline", deadline, ConfigurationError)
         self._recall_tokens = checked_tokens("recall_tokens", recall_tokens, ConfigurationError)
         self._headings = headings_of(self._stores.values())
         self._recaller = Recaller(self._database)
@@ -160,19 +162,22 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         which; "auto" finds out). `occurred_at` dates them (with a time zone; default now). Raises `InvalidEvent` for bad
         input, and `NotAccepted` (with the event on it) where no place would take it.
         """
-        event, redactions = self._draft(
-            messages,
-            tenant=self.tenant,
-            user_id=user_id,
-            session_id=session_id,
-            agent_id=agent_id,
-            team_id=team_id,
-            occurred_at=occurred_at,
-            history=history,
-            end_of_session=end_of_session,
-            metadata=metadata,
-        )
-        receipt = self._emitter.emit(event, redactions)
+        with span("learning.emit", "producer") as trace:
+            event, redactions = self._draft(
+                messages,
+                tenant=self.tenant,
+                user_id=user_id,
+                session_id=session_id,
+                agent_id=agent_id,
+                team_id=team_id,
+                occurred_at=occurred_at,
+                history=history,
+                end_of_session=end_of_session,
+                metadata=metadata,
+                traceparent=trace.traceparent,
+            )
+            receipt = self._emitter.emit(event, redactions)
+            trace.note(learning__event_id=str(receipt.event_id), learning__via=receipt.via)
         self._recent.add(event)
         return receipt
 
@@ -190,20 +195,23 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         metadata: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """`emit` for asyncio."""
-        event, redactions = self._draft(
-            messages,
-            tenant=self.tenant,
-            user_id=user_id,
-            session_id=session_id,
-            agent_id=agent_id,
-            team_id=team_id,
-            occurred_at=occurred_at,
-            history=history,
-            end_of_session=end_of_session,
-            metadata=metadata,
-        )
-        await self._loops.enter()
-        receipt = await self._emitter.aemit(event, redactions)
+        with span("learning.emit", "producer") as trace:
+            event, redactions = self._draft(
+                messages,
+                tenant=self.tenant,
+                user_id=user_id,
+                session_id=session_id,
+                agent_id=agent_id,
+                team_id=team_id,
+                occurred_at=occurred_at,
+                history=history,
+                end_of_session=end_of_session,
+                metadata=metadata,
+                traceparent=trace.traceparent,
+            )
+            await self._loops.enter()
+            receipt = await self._emitter.aemit(event, redactions)
+            trace.note(learning__event_id=str(receipt.event_id), learning__via=receipt.via)
         self._recent.add(event)
         return receipt
 
@@ -276,9 +284,14 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
             self._embedder.close()  # its calls run in a loop of their own
 
     async def _close_in_loop(self) -> None:
-        await self._emitter.aclose()
-        await self._recaller.aclose()
-        await self._database.aclose()
+        # Where the loop ends, it has cancelled the tasks of recall's pool, and closing that raises.
+        try:
+            await self._emitter.aclose()
+        finally:
+            try:
+                await self._recaller.aclose()
+            finally:
+                await self._database.aclose()
 
     def __enter__(self) -> Self:
         return self

@@ -59,7 +59,7 @@ class Streams:
             self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.BlockingConnectionPool]
             self._pools = WeakKeyDictionary()
             self._connection()
-        except (ValueError, TypeError, AttributeError):
+        except (RedisError, ValueError, TypeError, AttributeError):
             raise ConfigurationError(
                 "redis_url", "is not the URL of a Redis server", "Write it as redis://:password@host:6379/0"
             ) from None

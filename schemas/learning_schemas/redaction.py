@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from learning_schemas import _secret_patterns as look
 
-__all__ = ["CUSTOM", "Redactor", "redact"]
+__all__ = ["CUSTOM", "Redactor", "redact", "redactions_in"]
 
 CUSTOM = "custom"
 """The kind under which the texts that a hook changed are counted."""
 
 # Where a secret starts and ends, and its kind.
 _Found = tuple[int, int, str]
+
+_KINDS = frozenset({look.API_KEY, look.PASSWORD, look.PRIVATE_KEY, look.CARD_NUMBER})
 
 # Words inside a value that was turned down are looked at again, unless it is longer than this: time stays linear.
 _LONG = 128
@@ -88,6 +90,14 @@ class Redactor:
             return None
         _, found = redact(f"{name}: {json.dumps(value)}")
         return next(iter(found)) if found else None
+
+
+def redactions_in(text: str) -> list[str]:
+    """The kinds of secrets that were taken out of a text, one for each marker in it; of built-in kinds alone."""
+    if look.MARKER not in text:
+        return []
+    ends = (part.partition("]")[0] for part in text.split(look.MARKER)[1:])
+    return [kind for kind in ends if kind in _KINDS]
 
 
 def _replace(text: str, found: list[_Found]) -> tuple[str, dict[str, int]]:

@@ -24,6 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import Session
 
 from learning_schemas.errors import ConfigurationError
+from learning_stores.pooler import astop_preparing_if_pooled, stop_preparing_if_pooled
+from learning_stores.tally import Tally, take_tally
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,7 +113,9 @@ class Database:
         field: str = "database_url",
         connect_seconds: int = CONNECT_SECONDS,
         answer_seconds: float = TRANSACTION_SECONDS + _GRACE,
+        on_commit: Callable[[Tally | None], None] | None = None,
     ) -> None:
+        """`on_commit` hears, in the thread that committed, what each transaction counted; it must not raise."""
         self.url = driver_url(url, field)
         # From its parts, because SQLAlchemy writes a space in a password as a space, which libpq takes in no URL.
         options = {name: value if isinstance(value, str) else ",".join(value) for name, value in self.url.query.items()}
@@ -123,6 +127,7 @@ class Database:
             raise ConfigurationError(
                 field, "has an option that Postgres does not know", "Check what follows the `?`"
             ) from None
+        self._on_commit = on_commit
         self._pool_size = pool_size
         self._answer_seconds = answer_seconds
         self._engine: Engine | None = None
@@ -160,11 +165,13 @@ class Database:
     def _connect(self) -> BoundedConnection:
         connection = BoundedConnection.connect(self.conninfo)
         connection.answer_seconds = self._answer_seconds
+        stop_preparing_if_pooled(connection)
         return connection
 
     async def _aconnect(self) -> BoundedAsyncConnection:
         connection = await BoundedAsyncConnection.connect(self.conninfo)
         connection.answer_seconds = self._answer_seconds
+        await astop_preparing_if_pooled(connection)
         return connection
 
     def _forget_parent(self) -> None:
@@ -181,6 +188,8 @@ class Database:
             _begin(session, tenant)
             yield session
             session.commit()
+            if self._on_commit is not None:
+                self._on_commit(take_tally(session))
 
     @contextmanager
     def snapshot(self, tenant: str | None = None) -> Iterator[Session]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.scope import USER_NAMESPACE, scope_of
 from learning_schemas.spec import StoreSpec
+from learning_stores.tally import count, tally_of
 
 _FOREVER = (
     30 * 86_400.0
@@ -127,6 +128,9 @@ def add_deliveries(session: Session, deliveries: Sequence[NewDelivery]) -> None:
         for each in deliveries
     ]
     session.execute(_ADD, {"rows": to_json(rows).decode()})
+    for each in deliveries:
+        if each.skipped is not None:
+            count(session, "settled", each.store, "skipped")
     last: dict[tuple[str, str, str], NewDelivery] = {}
     flushes: dict[tuple[str, str, str], int] = {}
     for each in deliveries:
@@ -241,6 +245,12 @@ def settle_deliveries(
             "errors": [each.error for each in settlements],
         },
     )
+    for each in settlements:
+        count(session, "settled", store, each.state)
+        if each.state == "dead":
+            count(session, "dead", store, each.reason or "no reason")
+        elif each.generation == 1:
+            tally_of(session).recallable.append((store, each.event_id))
     return bool(written.rowcount == len(settlements))
 
 

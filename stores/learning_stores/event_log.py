@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import id_time
+from learning_schemas.redaction import redactions_in
 from learning_schemas.results import Via
 from learning_schemas.scope import session_scope, shard_of, subject_of
 from learning_schemas.spec import MachineSpec
@@ -26,6 +27,7 @@ from learning_stores.producers import count_received
 from learning_stores.rejected import count_refused
 from learning_stores.specs import DEFAULT_HASH, SpecCache
 from learning_stores.subjects import TOLERANCE, Subject, SubjectKey, hold_subjects
+from learning_stores.tally import count
 
 EventKey = tuple[str, UUID]
 """(tenant, event id)."""
@@ -127,6 +129,7 @@ def accept(
         prepared = make_deliveries(session, ready, known, subjects)
         _insert(session, new, prepared, shards, forgetful_ones(session, new, subjects))
         count_producers(session, new)
+        count(session, "accepted", "stream", number=len(new))
     return verdicts
 
 
@@ -238,6 +241,9 @@ def make_deliveries(
         if messages and known:
             before = len(event.messages) if known == len(messages) else messages[known - 1].index + 1
         prepared[incoming.key] = Prepared(number, before)
+        for message in event.messages[before:]:
+            for kind in redactions_in(message.content):
+                count(session, "redacted", kind)
         deliveries += [
             NewDelivery.of(
                 event,

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.tally import count
+
 LEASE_SECONDS = 15
 HEARTBEAT_SECONDS = 5
 NUDGE_SECONDS = 30
@@ -180,6 +182,8 @@ def claim(session: Session, tenant: str, mailbox_id: int, owner: str) -> Claim |
         return NotReady("paused", row.not_before, row.wait_reason, row.wait_note)
     if not row.due:
         return NotReady("not due")
+    if row.owner is not None:
+        count(session, "mailbox taken over", row.store)
     limit, alone = row.window_limit, row.crashes_alone
     # A claim that ended well, or in a pause, left no owner: only what was never heard of again is counted, and once.
     if row.owner is not None and row.claims >= CRASHES_BEFORE_HALVING:

@@ -49,6 +49,19 @@ class _AsyncPool(AsyncConnectionPool[BoundedAsyncConnection]):
             if task is not None and task.cancelling():
                 return
 
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - as in psycopg's
+        """Close every connection that is free, also where the loop ends and has cancelled what psycopg waits for here."""
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task is not None else 0
+        free = list(self._pool)
+        try:
+            await super().close(timeout)
+        except asyncio.CancelledError:
+            for connection in free:
+                await connection.close()
+            if task is None or task.cancelling() > cancelled:
+                raise
+
 
 class RecallPool:
     """Connects on first use, in the background; safe in threads, after a fork, and in many event loops."""
@@ -150,16 +163,18 @@ class RecallPool:
             self._pool, self._pools, self._pid = None, WeakKeyDictionary(), os.getpid()
 
 
-# When the caller has given up and closed its end, the server does not work on for long. Once a connection.
-_BOUND = "SET statement_timeout = '10s'"
+# When the caller has given up and closed its end, the server does not work on for long. Once a connection; behind a pooler,
+# which gives us another server connection each time, it is a matter of the role (`ALTER ROLE … SET statement_timeout`): there
+# the setting ends with this statement, so that it is left behind for nobody.
+_BOUND = "SELECT set_config('statement_timeout', '10s', pg_backend_pid() <> %s)"
 
 
 def _bound(connection: BoundedConnection) -> None:
-    connection.execute(_BOUND)
+    connection.execute(_BOUND, (connection.info.backend_pid,))
 
 
 async def _abound(connection: BoundedAsyncConnection) -> None:
-    await connection.execute(_BOUND)
+    await connection.execute(_BOUND, (connection.info.backend_pid,))
 
 
 def _left(wait_until: float) -> float:

@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.tally import count
+
 MAX_KEPT_BYTES = 1_048_576
 """Of a longer body the beginning is kept."""
 
@@ -60,6 +62,8 @@ def reject(session: Session, rejections: Sequence[Rejection]) -> None:
                 for rejection in in_order
             ],
         )
+        for rejection in rejections:
+            count(session, "rejected", rejection.field)
 
 
 def count_refused(

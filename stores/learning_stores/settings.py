@@ -35,6 +35,8 @@ class AgentSettings(BaseSettings):
     max_event_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = MAX_EVENT_BYTES
     emit_deadline: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     """Seconds that emit may take in all, wherever the event goes."""
+    recall_deadline: Annotated[float, Field(ge=0.001, le=60)] | None = None
+    """Seconds within which recall answers; half of one where it is not set."""
     spool_dir: str | None = None
     """Directory for events that neither Redis nor Postgres takes; none where it is empty."""
     spool_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024 * 1024
@@ -111,6 +113,10 @@ class ServiceSettings(AgentSettings, CuratorSettings):
     """Seconds that one model call may take in all."""
     window_tokens: Annotated[int, Field(ge=200, le=200_000)] = 6_000
     """Tokens of transcript in one extraction."""
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Where this process serves its metrics and probes over HTTP; nowhere where it is not set."""
+    metrics_host: str = "127.0.0.1"
+    """The address that it listens on for them."""
     schema_imports: str = ""
     """Modules, separated by commas, of which a spec may have a worker import its schema; none where it is empty."""
 

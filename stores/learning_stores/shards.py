@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_stores.tally import count
+
 LEASE_SECONDS = 15
 
 _TAKE = text("""
@@ -15,6 +17,11 @@ _TAKE = text("""
     ON CONFLICT (shard) DO UPDATE SET owner = excluded.owner, token = excluded.token, lease_until = excluded.lease_until
         WHERE s.owner IS NULL OR s.lease_until < clock_timestamp()
     RETURNING shard, token
+""")
+
+_LAPSED = text("""
+    SELECT shard FROM learning.shard_lease
+    WHERE shard = ANY (:shards) AND owner IS NOT NULL AND lease_until < clock_timestamp()
 """)
 
 _EXTEND = text("""
@@ -39,8 +46,12 @@ _HELD = text("""
 
 def take_shards(session: Session, owner: str, shards: Iterable[int]) -> dict[int, int]:
     """Lease those of the shards that are free or whose reader is gone. Returns shard to token."""
-    rows = session.execute(_TAKE, {"owner": owner, "shards": list(shards), "seconds": LEASE_SECONDS})
-    return {row.shard: row.token for row in rows}
+    wanted = list(shards)
+    lapsed = set(session.scalars(_LAPSED, {"shards": wanted}))
+    rows = session.execute(_TAKE, {"owner": owner, "shards": wanted, "seconds": LEASE_SECONDS})
+    taken = {row.shard: row.token for row in rows}
+    count(session, "shard taken over", number=len(lapsed & taken.keys()))
+    return taken
 
 
 def extend_shards(session: Session, held: Mapping[int, int]) -> set[int]:

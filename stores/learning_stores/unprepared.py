@@ -27,6 +27,7 @@ from learning_stores.event_log import (
 )
 from learning_stores.specs import DEFAULT_HASH, SpecCache
 from learning_stores.subjects import Subject, SubjectKey
+from learning_stores.tally import count
 
 PREPARED_AT_ONCE = 50
 
@@ -181,7 +182,10 @@ def prepare(
             for incoming in waiting
         ]
         session.execute(_PREPARED, {"rows": to_json(prepared_rows).decode()})
-        count_producers(session, [incoming for incoming in waiting if incoming.via != "stream"])
+        by_fallback = [incoming for incoming in waiting if incoming.via != "stream"]
+        count_producers(session, by_fallback)
+        for incoming in by_fallback:
+            count(session, "accepted", incoming.via)
     return len(rows)
 
 

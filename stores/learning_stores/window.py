@@ -53,6 +53,7 @@ class WindowDelivery:
     occurred_at: datetime
     next_message: int | None = None  # where to read on afterwards; None: this window has the rest of the event
     replayed_at: datetime | None = None  # since when it waits to be extracted again
+    traceparent: str | None = None  # of the turn that it came from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Window:
 
 _PENDING = text("""
     SELECT d.event_id, d.generation, d.attempts, d.accepted_no, d.next_message, d.spec_hash, d.replayed_at, e.session_id,
-           e.occurred_at, e.agent_id, e.team_id, e.shown_before, e.messages::text AS messages
+           e.occurred_at, e.agent_id, e.team_id, e.shown_before, e.traceparent, e.messages::text AS messages
     FROM (
         SELECT * FROM learning.delivery
         WHERE tenant = :tenant AND store = :store AND scope = :scope AND state = 'pending'
@@ -154,6 +155,7 @@ def load_window(session: Session, held: Claim, budget: int) -> Window | None:
                 occurred_at=row.occurred_at,
                 next_message=upto if upto < len(body) else None,
                 replayed_at=row.replayed_at,
+                traceparent=row.traceparent,
             )
         )
         if upto < len(body):

@@ -1,157 +1,95 @@
-"""What operators see: Flower's own API tells the truth about every task, in ids and counts, and nothing of what was said."""
+"""Flower as it is started with our app: it asks who is there, everywhere, and keeps what it saw."""
 
 import base64
-import json
-import urllib.request
-from collections.abc import Callable
-from typing import Any
+import http.client
 
 import pytest
 
-from harness import eventually, turn
-from learning_machine import SessionContextConfig, UserProfileConfig
-from learning_ops.offline.server import Faults
-from learning_ops.process import free_port
+from harness import Place, Processes, eventually, turn
+from learning_machine import UserProfileConfig
+from learning_ops.offline.server import OfflineModel
+from learning_ops.process import ManagedProcess, free_port
 
-NOW: dict[str, Any] = {
-    "user_profile": UserProfileConfig(debounce=0),
-    "session_context": SessionContextConfig(debounce=0),
-}
-SAID = ("Zanzibar", "Quetzalcoatl", "Xylophone", "Wuthering", "Noted by the agent")
-"""Words that only the conversations have."""
+LOGIN = {"Authorization": "Basic " + base64.b64encode(b"operator:in-tests").decode()}
+FLOWER = ("-m", "celery", "-A", "learning_workers.app", "flower")
 
 
-@pytest.fixture(scope="module")
-def processes(system: Any) -> list[Any]:
-    """A dispatcher and a worker that sends events."""
-    return [system.processes.dispatcher(), system.processes.worker()]
+class Flower:
+    """A Flower process, and asking it."""
 
+    def __init__(self, processes: Processes, place: Place) -> None:
+        self.port = free_port()
+        env = {
+            "FLOWER_ADDRESS": "127.0.0.1",
+            "FLOWER_PORT": str(self.port),
+            "FLOWER_BASIC_AUTH": "operator:in-tests",
+            "FLOWER_PERSISTENT": "true",
+            "FLOWER_DB": str(place.directory / "flower"),
+        }
+        self.process: ManagedProcess = processes.start("flower", FLOWER, env)
+        eventually(self._serves, "Flower serves", timeout=60)
 
-@pytest.fixture(scope="module")
-def flower(system: Any, processes: list[Any]) -> Callable[..., Any]:
-    """Flower's API, by path, once it hears the worker."""
-    port = free_port()
-    system.processes.start(
-        "flower",
-        ["-m", "celery", "-A", "learning_workers.app", "flower", "--address=127.0.0.1", f"--port={port}",
-         "--basic_auth=operator:in-tests"],
-    )  # fmt: skip
-    credentials = base64.b64encode(b"operator:in-tests").decode()
-
-    def get(path: str) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/{path}", headers={"Authorization": f"Basic {credentials}"}
-        )
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.load(answer)
-
-    def hears() -> bool:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """Status and text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            return any(get("workers?status=true").values())
-        except OSError:
+            connection.request("GET", path, headers=headers or {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def _serves(self) -> bool:
+        try:
+            return self.get("/healthcheck")[0] == 200
+        except (OSError, http.client.HTTPException):
+            assert self.process.alive, self.process.log_tail()
             return False
 
-    eventually(hears, "Flower hears the worker", timeout=60)
-    return get
+
+@pytest.fixture
+def flower(place: Place, processes: Processes) -> Flower:
+    return Flower(processes, place)
 
 
-def the_task(flower: Callable[..., Any], store: str, mailbox_id: int, state: str) -> dict[str, Any]:
-    """Wait until Flower has a task on this mailbox in this state."""
-
-    def look() -> dict[str, Any] | None:
-        found = [
-            task
-            for task in flower("tasks?limit=1000").values()
-            if task["name"] == f"learning.{store}.extract"
-            and task["args"] == f"[{mailbox_id}, 'default']".replace("[", "(").replace("]", ")")
-            and task["state"] == state
-        ]
-        return found[0] if found else None
-
-    found = eventually(look, f"a {state} task on mailbox {mailbox_id} of {store}")
-    assert found is not None
-    return found
-
-
-def emitted(system: Any, user_id: str, sentence: str) -> tuple[int, int, Any]:
-    """Emit one turn while the model is slow; its two mailboxes (profile, session) and its event id."""
-    with system.place.machine(**NOW) as machine:
-        receipt = machine.emit(turn(sentence, "Noted by the agent."), user_id=user_id, session_id="s1")
-        eventually(lambda: system.mailbox(user_id), "intake")
-        profile, session = system.mailbox(user_id), system.mailbox(user_id, "session_context")
-        return profile["id"], session["id"], receipt
-
-
-def test_given_work_when_flower_is_asked_then_tasks_tell_the_store_and_results_hold_counts_only(
-    system: Any, flower: Callable[..., Any]
+@pytest.mark.parametrize("given", [{}, {"FLOWER_BASIC_AUTH": "operator:"}, {"FLOWER_BASIC_AUTH": "operator"}])
+def test_given_no_password_when_started_then_it_ends_and_says_what_to_set(
+    processes: Processes, given: dict[str, str]
 ) -> None:
-    system.model.faults = Faults(latency=0.5)
-    profile, session, receipt = emitted(system, "alice", "I live in Zanzibar.")
-    system.holder("alice")
-    [stale] = system.nudge(profile)
-    with system.place.machine(**NOW) as machine:
-        machine.settle(receipt)
+    process = processes.start("flower", FLOWER, {"FLOWER_PORT": str(free_port()), **given})
 
-    worked = the_task(flower, "user_profile", profile, "SUCCESS")
-    told = {task: flower(f"task/info/{task}") for task in flower("tasks?limit=1000")}
-    results = [task["result"] for task in told.values() if task["name"] == "learning.user_profile.extract"]
-    assert worked["kwargs"] == "{}"
-    [extracted] = [result for result in results if "'extracted'" in result]
-    assert "'windows': 1, 'events': 1, 'model_calls': 1, 'changes': {'added': 1}, 'dropped': {}" in extracted
-    summary = the_task(flower, "session_context", session, "SUCCESS")
-    assert "'extracted'" in summary["result"]
-    eventually(lambda: flower(f"task/info/{stale}")["state"] == "SUCCESS", "the stale nudge is done")
-    assert flower(f"task/info/{stale}")["result"] == "{'outcome': 'no_work', 'reason': 'leased'}"
-    assert system.memories("alice") == ["Lives in Zanzibar"]
+    assert process.wait(60) == 2
+    assert "FLOWER_BASIC_AUTH" in process.log_tail()
 
 
-def test_given_a_provider_that_refuses_when_flower_is_asked_then_the_task_is_in_retry_and_nothing_is_sent_again(
-    system: Any, flower: Callable[..., Any]
+def test_given_nobody_logged_in_then_nothing_is_shown_and_health_to_this_host_alone(flower: Flower) -> None:
+    for path in ("/", "/workers", "/tasks", "/metrics", "/api/workers", "/api/tasks"):
+        assert flower.get(path)[0] == 401, path
+        assert flower.get(path, LOGIN)[0] == 200, path
+    assert flower.get("/metrics", {"X-Forwarded-For": "127.0.0.1"})[0] == 401
+    assert flower.get("/healthcheck") == (200, "OK")
+    assert flower.get("/healthcheck", {"X-Forwarded-For": "203.0.113.9"})[0] == 401
+    assert flower.get("/healthcheck", {"X-Forwarded-For": "203.0.113.9", **LOGIN}) == (200, "OK")
+
+
+def test_given_work_when_looked_at_then_tasks_name_the_store_and_nothing_that_was_said_and_outlast_a_restart(
+    place: Place, model: OfflineModel, processes: Processes, flower: Flower
 ) -> None:
-    system.model.faults = Faults(rate_429=1.0, retry_after=600.0)
-    profile, session, _ = emitted(system, "bob", "I love Quetzalcoatl.")
+    processes.dispatcher()
+    processes.worker("user_profile", name="user_profile")
+    with place.machine(user_profile=UserProfileConfig(debounce=0), session_context=False) as machine:
+        machine.settle(machine.emit(turn("I work at Kestrel."), user_id="alice", session_id="s1"), timeout=90)
 
-    waiting = the_task(flower, "user_profile", profile, "RETRY")
-    the_task(flower, "session_context", session, "RETRY")
+    def shown() -> str | None:
+        told = flower.get("/api/tasks", LOGIN)[1]
+        return told if '"state": "SUCCESS"' in told else None
 
-    assert f"MailboxWaits('mailbox {profile} waits: provider (HTTP 429 " in waiting["exception"]
-    assert waiting["retries"] in (None, 0)
-    for queue in ("learning.user_profile", "learning.session_context", "learning.curator", "celery"):
-        assert system.redis.llen(queue) == 0
-    assert system.redis.hlen("unacked") == 0
-    tasks = [task for task in flower("tasks?limit=1000").values() if task["args"] == waiting["args"]]
-    assert len(tasks) == len({"user_profile", "session_context"} & {task["name"].split(".")[1] for task in tasks})
+    told = eventually(shown, "the task is shown", timeout=60)
+    assert "learning.user_profile" in told
+    assert "Kestrel" not in told
+    assert "alice" not in told
+    assert '"worker": "user_profile' in told
 
-
-def test_given_a_delivery_that_dies_when_flower_is_asked_then_the_task_failed_with_a_typed_error_of_ids(
-    system: Any, flower: Callable[..., Any]
-) -> None:
-    system.model.faults = Faults(rate_garbage=1.0)
-    system.pauses_over()
-    profile, session, receipt = emitted(system, "carol", "I love Xylophone and Wuthering Heights.")
-
-    failed = the_task(flower, "user_profile", profile, "FAILURE")
-    the_task(flower, "session_context", session, "FAILURE")
-
-    assert failed["exception"] == f"DeliveryDead('{receipt.event_id}: invalid_output')"
-    [delivery] = system.deliveries("carol")
-    assert (delivery["state"], delivery["reason"]) == ("dead", "invalid_output")
-
-
-def test_given_all_of_this_when_flower_and_the_logs_are_searched_then_nothing_that_was_said_is_in_them(
-    system: Any, flower: Callable[..., Any], processes: list[Any]
-) -> None:
-    tasks = flower("tasks?limit=1000")
-    shown = json.dumps([tasks, [flower(f"task/info/{task}") for task in tasks], flower("workers")])
-    logged = "".join(process.log_path.read_text() for process in processes)
-
-    assert len(tasks) >= 7
-    assert "Task learning.user_profile.extract" in logged
-    assert "delivery dead" in logged
-    for word in SAID:
-        assert word.lower() not in shown.lower()
-        assert word.lower() not in logged.lower()
-    event_ids = [
-        str(row["event_id"]) for row in system.rows("SELECT event_id FROM learning.delivery WHERE state = 'dead'")
-    ]
-    assert all(event_id in logged for event_id in event_ids)
+    flower.process.stop()
+    again = Flower(processes, place)
+    assert "learning.user_profile" in eventually(lambda: again.get("/api/tasks", LOGIN)[1], "what it saw before")

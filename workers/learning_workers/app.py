@@ -20,7 +20,7 @@ import psycopg
 import structlog
 from celery import Celery, bootsteps
 from celery.exceptions import Retry
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import import_modules, setup_logging, worker_ready, worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
 
 from learning_schemas.errors import ConfigurationError
@@ -31,6 +31,7 @@ from learning_stores.specs import SpecCache
 from learning_workers.curator import Curator
 from learning_workers.embedding import Embedder
 from learning_workers.extraction import Extractor
+from learning_workers.flower_guard import guard_flower
 from learning_workers.gate import Gate
 from learning_workers.heartbeat import Heartbeat
 from learning_workers.log import configure_logging
@@ -38,6 +39,8 @@ from learning_workers.model_client import ModelClient
 from learning_workers.models import load_catalogue
 from learning_workers.purse import Purse
 from learning_workers.queues import CURATOR, EMBED, task_name
+from learning_workers.tracer import start_traces
+from learning_workers.worker_exposure import ExposureStep, committed
 
 logger = structlog.get_logger("learning.curator")
 
@@ -99,6 +102,11 @@ def _configure_logging(loglevel: int | str | None = None, **_: Any) -> None:
     configure_logging(loglevel or logging.INFO)
 
 
+@import_modules.connect
+def _guard_flower(**_: Any) -> None:
+    guard_flower()
+
+
 @worker_shutting_down.connect
 def _stop_after_this_window(**_: Any) -> None:
     _stopping.set()
@@ -116,6 +124,25 @@ class _Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no t
 
 
 app.steps["worker"].add(_Ending)
+app.steps["worker"].add(ExposureStep)
+
+
+class _Tracing(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """Sends traces, where an endpoint is set, and at the end what is left of them."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        queues = sorted(parent.app.amqp.queues.consume_from)
+        try:
+            self._end = start_traces(queues[0].replace(".", "-", 1) if len(queues) == 1 else "learning-worker")
+        except ConfigurationError as error:
+            raise SystemExit(str(error)) from None
+
+    def stop(self, parent: Any) -> None:
+        self._end()
+
+
+app.steps["worker"].add(_Tracing)
 
 
 class _Process:
@@ -123,7 +150,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.settings = ServiceSettings.load()
-        self.database = Database(self.settings.database(), pool_size=16)
+        self.database = Database(self.settings.database(), pool_size=16, on_commit=committed)
         catalogue = load_catalogue(self.settings)
         heartbeat = Heartbeat(self.database)
         client = ModelClient(catalogue.key, self.settings.model_deadline)
@@ -212,7 +239,7 @@ def _this_curator() -> Curator:
     with _process_lock:
         if _curator is None:
             owner = f"{socket.gethostname()}:{os.getpid()}"
-            _curator = Curator(ServiceSettings.load(), installed(), owner)
+            _curator = Curator(ServiceSettings.load(), installed(), owner, on_commit=committed)
         return _curator
 
 

@@ -1,15 +1,16 @@
 """Asking a model about one window: through the gate, recorded, once more with what was wrong; and what a mailbox waits for."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from learning_schemas.errors import ConfigurationError
 from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_schemas.tracing import Trace, span
 from learning_stores.mailbox import WaitReason
 from learning_stores.operations import Operations
 from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window, tokens_of
+from learning_workers.answer_form import schema_tokens
 from learning_workers.backoff import MAX_BACKOFF_SECONDS, backoff, spread
 from learning_workers.calls import CallContext
 from learning_workers.gate import PATIENT_SECONDS, Gate, Held
@@ -123,7 +124,9 @@ class Asker:
         except Held as held:
             self._purse.give_up(context.tenant, reserved.id)
             raise Waits("provider", held.note, held.seconds, failures, asked_nobody=True) from None
-        reply = self._client.ask(question)
+        with span(f"chat {model.name}", "client", attributes={"gen_ai.operation.name": "chat"}) as trace:
+            reply = self._client.ask(question)
+            _trace_reply(trace, reply)
         failure = reply.failure
         note, asked = (failure.note, getattr(failure, "retry_after", None)) if failure is not None else ("", None)
         paused = self._gate.leave(passed, verdict(failure), note, asked)
@@ -145,10 +148,21 @@ class Asker:
             raise Dies("unusable schema") from None
 
 
+def _trace_reply(trace: Trace, reply: Reply) -> None:
+    """By OpenTelemetry's conventions for generative models."""
+    trace.note(
+        gen_ai__request__model=reply.asked,
+        gen_ai__response__model=reply.model,
+        gen_ai__usage__input_tokens=reply.usage.input,
+        gen_ai__usage__output_tokens=reply.usage.output,
+    )
+    if reply.failure is not None:
+        trace.failed(reply.failure.outcome)
+
+
 def sent_tokens(question: Question) -> int:
     """What a call sends, by estimate: instructions, data, and the form of the answer."""
-    schema = json.dumps(question.patch_model.model_json_schema())
-    return tokens_of(question.instructions) + tokens_of(question.data) + tokens_of(schema)
+    return tokens_of(question.instructions) + tokens_of(question.data) + schema_tokens(question.patch_model)
 
 
 def _unusable(error: ConfigurationError) -> Exception:

@@ -7,11 +7,13 @@ Messages are hints: they are acknowledged early, carry ids only, and have no res
 from celery.schedules import crontab
 
 from learning_stores.settings import ServiceSettings
+from learning_workers.broker_tls import tls_of
 from learning_workers.queues import CURATOR, QUEUES
 
 _SETTINGS = ServiceSettings.load()
 
 broker_url = _SETTINGS.broker()
+broker_use_ssl = tls_of(broker_url)
 broker_connection_retry_on_startup = True
 broker_transport_options = {
     "socket_timeout": 10,

@@ -36,9 +36,11 @@ from learning_stores.curator.tenants import every_tenant
 from learning_stores.database import Database
 from learning_stores.settings import ServiceSettings
 from learning_stores.store import LearningStore
+from learning_stores.tally import Tally
 from learning_workers.backoff import backoff
 from learning_workers.heartbeat import Heartbeat
 from learning_workers.judge import Bench
+from learning_workers.metrics import CURATOR_CHANGES, CURATOR_RUNS, job_label
 from learning_workers.trim import Trim
 
 logger = structlog.get_logger("learning.curator")
@@ -78,12 +80,14 @@ class Curator:
         owner: str,
         jobs: Mapping[str, Job] = JOBS,
         judge: Judge | None = None,
+        on_commit: Callable[[Tally | None], None] | None = None,
     ) -> None:
         """`judge` answers in place of the model that the settings name."""
         self.owner = owner
         self.jobs = jobs
         self._settings = settings
         self._stores = stores
+        self._on_commit = on_commit
         self._databases: dict[Role, Database] = {}
         self._heartbeat: Heartbeat | None = None
         self._judge = judge
@@ -102,10 +106,12 @@ class Curator:
         """The database as one of the two roles. Raises `ConfigurationError` where its address is missing."""
         if role not in self._databases:
             if role == "app":
-                self._databases[role] = Database(self._settings.database(), pool_size=4)
+                self._databases[role] = Database(self._settings.database(), pool_size=4, on_commit=self._on_commit)
             else:
                 url = self._settings.dispatcher_database()
-                self._databases[role] = Database(url, pool_size=4, field="dispatcher_database_url")
+                self._databases[role] = Database(
+                    url, pool_size=4, field="dispatcher_database_url", on_commit=self._on_commit
+                )
         return self._databases[role]
 
     def schedule(self) -> dict[str, Schedule | None]:
@@ -184,6 +190,8 @@ class Curator:
                         self._in(run.tenant, runs.give_back, context.run)
                         break
                     step = job.step(context, context.run.cursor)
+                    if not context.dry_run:
+                        CURATOR_CHANGES.labels(job_label(run.job)).inc(step.changed)
                     if step.warns:
                         logger.warning(f"{job.name} found", tenant=run.tenant, **step.report)
                     tell(context.run, step)
@@ -195,6 +203,7 @@ class Curator:
                 self._failed(context.run, error)
                 raise
         if context.run.state == "done":
+            CURATOR_RUNS.labels(job_label(run.job), "done").inc()
             logger.info("run done", job=run.job, tenant=run.tenant, store=run.store, changed=context.run.changed)
         return context.run
 
@@ -232,6 +241,7 @@ class Curator:
         try:
             if run.failures + 1 >= runs.MAX_FAILURES:
                 self._in(run.tenant, runs.end, run, "failed", told)
+                CURATOR_RUNS.labels(job_label(run.job), "failed").inc()
             else:
                 wait = backoff(run.failures + 1, BACKOFF_SECONDS)
                 self._in(run.tenant, runs.give_back, run, error=told, wait=wait)

@@ -35,10 +35,15 @@ from learning_stores.specs import SpecCache
 from learning_stores.unprepared import PREPARED_AT_ONCE, Waiting, prepare, set_first_aside, take_up_again
 from learning_stores.unprepared import waiting as waiting_events
 from learning_workers.app import app
+from learning_workers.dispatcher_exposure import exposed
 from learning_workers.embedding_pump import EmbeddingPump
 from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches
 from learning_workers.log import configure_logging
+from learning_workers.metrics import LOOP_FAILURES, SHARDS_HELD, observe
+from learning_workers.pulse import FRESH_SECONDS as FRESH_SECONDS
+from learning_workers.pulse import DispatcherPulse
 from learning_workers.pump import Pump
+from learning_workers.tracer import sending_traces
 
 logger = structlog.get_logger("learning.dispatcher")
 
@@ -46,7 +51,6 @@ LEASE_EVERY = LEASE_SECONDS / 3
 WAITING_AT_ONCE = 200
 PUMP_EVERY = 0.05
 MAX_PAUSE = 5.0
-FRESH_SECONDS = 20
 
 _BEAT = text("""
     INSERT INTO learning.dispatcher AS d (owner, host) VALUES (:owner, :host)
@@ -84,7 +88,10 @@ class Dispatcher:
     def __init__(self, celery: Celery, settings: ServiceSettings) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
         self._settings = settings
-        self._database = Database(settings.dispatcher_database(), pool_size=3, field="dispatcher_database_url")
+        self._database = Database(
+            settings.dispatcher_database(), pool_size=3, field="dispatcher_database_url", on_commit=observe
+        )
+        self.pulse = DispatcherPulse()
         self._specs = SpecCache()
         self._intake = Intake(_client(settings.redis()), self._database, self._specs, settings, self.owner)
         self._pump = Pump(celery, self._database, set(installed()), settings.nudges_outstanding)
@@ -99,6 +106,11 @@ class Dispatcher:
         self._unfinished: list[Entry] = []  # read, and not written yet
         self._prepare_limit = PREPARED_AT_ONCE
         self._leased_at = -LEASE_EVERY
+
+    @property
+    def held(self) -> list[int]:
+        """The shards that it reads at this moment."""
+        return sorted(self._held)
 
     def stop(self) -> None:
         """Finish what is being written, give the shards back, and return from `run`."""
@@ -118,6 +130,7 @@ class Dispatcher:
 
     def _loop(self, name: str, turn: Callable[[], None]) -> None:
         pause, beaten = 0.1, -MAX_PAUSE
+        self.pulse.turned(name, well=True)
         while not self._stop.is_set():
             try:
                 if time.monotonic() - beaten >= LEASE_EVERY:
@@ -125,13 +138,18 @@ class Dispatcher:
                     beaten = time.monotonic()
                 turn()
                 pause = 0.1
+                self.pulse.turned(name, well=True)
             except ShardLost as error:
+                self.pulse.turned(name, well=False)
                 logger.warning("shard lost", shards=str(error))
                 self._given_up, self._held = self._held, {}
+                SHARDS_HELD.set(0)
                 self._unfinished, self._inherited, self._leased_at = [], set(), -LEASE_EVERY
             except Exception as error:
                 # No process dies of one row, and no error's text, which may be somebody's words, goes into a log.
                 cause = type(getattr(error, "orig", None) or error).__name__
+                self.pulse.turned(name, well=False)
+                LOOP_FAILURES.labels("server" if isinstance(error, _TROUBLE) else "fault").inc()
                 if isinstance(error, _TROUBLE):
                     logger.warning("waiting for a server", loop=name, cause=cause, seconds=pause)
                 else:
@@ -166,6 +184,7 @@ class Dispatcher:
                     self._lease_shards()
                 if self._intake.take_in(batch, self._held):
                     self._new_mail.set()
+                self.pulse.turned("intake", well=True)  # a turn of many batches moves, however long it is
             if ready:
                 self._prepare_waiting(shard, ready)
         self._unfinished = later
@@ -207,6 +226,7 @@ class Dispatcher:
         taken = self._database.run(None, take_shards, self.owner, sorted(free)) if free else {}
         self._leased_at = began
         self._held |= taken
+        SHARDS_HELD.set(len(self._held))
         self._inherited |= set(taken)
         if taken:
             self._database.run(None, take_up_again, sorted(taken))
@@ -299,7 +319,8 @@ def _client(url: str) -> redis.Redis:
 def main() -> None:
     """Run a dispatcher until SIGTERM or SIGINT."""
     configure_logging()
-    dispatcher = Dispatcher(app, ServiceSettings.load())
+    settings = ServiceSettings.load()
+    dispatcher = Dispatcher(app, settings)
     # Waited for in a thread: a handler would run in the middle of a loop, which may hold the very lock that `stop` takes.
     numbers = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
@@ -309,5 +330,6 @@ def main() -> None:
         dispatcher.stop()
 
     threading.Thread(target=stop_on_signal, name="signals", daemon=True).start()
-    logger.info("dispatcher started", owner=dispatcher.owner)
-    dispatcher.run()
+    with exposed(dispatcher.pulse, lambda: dispatcher.held, settings), sending_traces("learning-dispatcher"):
+        logger.info("dispatcher started", owner=dispatcher.owner)
+        dispatcher.run()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from learning_schemas.ids import uuid7
 from learning_schemas.scope import GLOBAL_NAMESPACE
 from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_schemas.tracing import Trace, span
 from learning_stores import mailbox
 from learning_stores.admission import admission
 from learning_stores.commit import Committed, Extraction, Fenced, commit, settle_without_extraction
@@ -32,6 +34,7 @@ from learning_workers.backoff import backoff
 from learning_workers.calls import CallContext
 from learning_workers.gate import BRIEF_SECONDS, PATIENT_SECONDS, Gate
 from learning_workers.heartbeat import Heartbeat
+from learning_workers.metrics import FENCED, WAITS, observe_extraction, reason_label, store_label
 from learning_workers.model_client import ModelClient
 from learning_workers.models import Catalogue
 from learning_workers.outcomes import AnswerFailure, CutOff, InvalidOutput
@@ -125,11 +128,13 @@ class Extractor:
             try:
                 self._windows(held, report, stopping)
             except Fenced as error:
+                FENCED.labels(store_label(self.store.name)).inc()
                 log.warning("work refused", cause=str(error))
                 report.outcome = "fenced"
                 report.reason = str(error)
             except Waits as wait:
                 self._database.run(tenant, mailbox.wait, held, wait.reason, wait.note, wait.seconds, wait.failures)
+                WAITS.labels(store_label(self.store.name), reason_label(wait.reason)).inc()
                 tell = log.info if wait.asked_nobody else log.warning  # of those there may be thousands
                 tell("mailbox waits", reason=wait.reason, note=wait.note, seconds=round(wait.seconds, 1))
                 report.outcome, report.reason, report.wait = "waiting", wait.reason, wait.note
@@ -175,7 +180,9 @@ class Extractor:
                     raise Dies("crashes")
                 # Where an answer was of no use, what was asked since then would be asked again if the mailbox were given back.
                 patience = PATIENT_SECONDS if pace.slow else BRIEF_SECONDS
-                committed = self._extract(held, window, report, keep=keep, patience=patience, stopping=stopping)
+                with self._traced(window) as trace:
+                    committed = self._extract(held, window, report, keep=keep, patience=patience, stopping=stopping)
+                    trace.note(learning__outcome=committed.outcome, learning__changes=committed.changes.total())
                 go_on = committed.go_on
                 report.windows += 1
                 report.events += len(window.deliveries)
@@ -194,6 +201,16 @@ class Extractor:
                     pace.alone = len(window.deliveries)
             except Dies as dead:
                 go_on = self._bury(held, window, report, dead.reason, dead.reason, keep=keep())
+
+    def _traced(self, window: Window) -> AbstractContextManager[Trace]:
+        """A span of the trace that the last of these turns is in; the others are linked."""
+        *others, last = [delivery.traceparent for delivery in window.deliveries]
+        attributes: dict[str, str | int] = {
+            "learning.store": self.store.name,
+            "learning.events": len(window.deliveries),
+            "learning.event_id": str(window.deliveries[-1].event_id),
+        }
+        return span("learning.extract", "consumer", parent=last, links=others, attributes=attributes)
 
     def _extract(
         self,
@@ -246,7 +263,10 @@ class Extractor:
             started_at=started,
             note=note,
         )
-        return self._commit(held, extraction, keep=keep())
+        with span("learning.commit"):
+            committed = self._commit(held, extraction, keep=keep())
+        observe_extraction(self.store.name, committed.changes.total(), operations.dropped.items())
+        return committed
 
     def _reading(self, held: Claim, window: Window, spec: StoreSpec, language: str | None) -> Reading:
         """Where this store writes for this mailbox, and what it reads. `Dies` where a user is needed and there is none."""

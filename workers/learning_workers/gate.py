@@ -20,6 +20,7 @@ from redis.retry import Retry
 from learning_stores.settings import ServiceSettings
 from learning_workers.backoff import MAX_BACKOFF_SECONDS, spread
 from learning_workers.limiter import Full, Limiter, Rate
+from learning_workers.metrics import PAUSES, model_label
 from learning_workers.pause import Paused, Pauses
 
 logger = structlog.get_logger("learning.gate")
@@ -114,6 +115,7 @@ class Gate:
     def leave(self, passed: Pass, verdict: Verdict, note: str = "", asked: float | None = None) -> float | None:
         """Say what became of the call; `asked` is the provider's Retry-After. Returns for how long the model is paused now."""
         if verdict == "throttled" or (verdict == "failed" and passed.probe):
+            PAUSES.labels(model_label(passed.key.partition(":")[2])).inc()
             left = self._asked(lambda: self._pauses.begin(passed.key, note, asked), None)
             return None if left is None else spread(left)
         if passed.probe:

@@ -4,6 +4,7 @@ An entry is acknowledged and deleted only after the transaction that wrote it. A
 over what is pending there; what it reads twice is a duplicate by the event's key.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from learning_schemas.ids import id_time
 from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_EVENT_BYTES, MAX_ID_LENGTH
 from learning_schemas.scope import KNOWN_SPECS, shard_of, stream_name, subject_of
 from learning_schemas.spec import MachineSpec
+from learning_schemas.tracing import is_tracing, span
 from learning_stores.database import Database
 from learning_stores.event_log import REFUSALS, EventKey, Incoming, Interference, accept
 from learning_stores.producers import report_last
@@ -148,6 +150,7 @@ class Intake:
         return accepted
 
     def _write(self, entries: Sequence[Entry], tokens: Mapping[int, int]) -> int:
+        began_at = time.time_ns()
         incoming, carried, rejections, closings = self._parse(entries)
         if (again := _reused_within(incoming)) is not None:
             # Verdicts are by id: two bodies under one id go in one after the other.
@@ -170,6 +173,8 @@ class Intake:
         if closings:  # the greatest counts, whoever writes it: it needs no lease
             self._database.run(None, report_last, closings)
         self._acknowledge(entries, carried)
+        if is_tracing():
+            _trace(began_at, incoming)
         return accepted
 
     def _parse(
@@ -269,6 +274,21 @@ def batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         size += entry.size
     if entries:
         yield entries[start:]
+
+
+def _trace(began_at: int, incoming: Sequence[tuple[Entry, Incoming]]) -> None:
+    """A span for each event whose turn is traced, all as long as their transaction took."""
+    for entry, each in incoming:
+        if each.event.traceparent is not None:
+            attributes: dict[str, str | int] = {
+                "learning.event_id": str(each.event.id),
+                "learning.shard": entry.shard,
+                "learning.events": len(incoming),
+            }
+            with span(
+                "learning.intake", "consumer", parent=each.event.traceparent, began_at=began_at, attributes=attributes
+            ):
+                pass
 
 
 def _check(event: ConversationCompleted, shard: int, shards: int, oldest: datetime, newest: datetime) -> None:

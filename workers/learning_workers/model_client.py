@@ -17,6 +17,7 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from learning_stores.retry_after import retry_after
+from learning_workers.answer_form import schema_of
 from learning_workers.models import Model
 from learning_workers.outcomes import (
     CutOff,
@@ -202,7 +203,7 @@ def _schema(question: Question) -> dict[str, Any]:
     return {
         "name": question.name,
         "strict": True,
-        "schema": question.patch_model.model_json_schema(),
+        "schema": schema_of(question.patch_model),
     }
 
 

@@ -7,6 +7,7 @@ from celery import Celery
 
 from learning_stores import mailbox
 from learning_stores.database import Database
+from learning_workers.metrics import NUDGES
 from learning_workers.queues import queue_name, task_name
 
 logger = structlog.get_logger("learning.pump")
@@ -55,6 +56,7 @@ class Pump:
                     producer=producer,
                     retry=False,
                 )
+        NUDGES.labels(store).inc(len(nudges))
         return len(nudges)
 
 

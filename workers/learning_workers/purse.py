@@ -21,6 +21,7 @@ from learning_stores.reservations import Begun, Offer, OverBudget, Unpriced, rel
 from learning_workers.backoff import spread
 from learning_workers.calls import CallContext, CallRecord, record_call, record_of
 from learning_workers.gate import PATIENT_SECONDS
+from learning_workers.metrics import observe_call
 from learning_workers.model_client import Reply
 from learning_workers.models import FLEX, Catalogue, Model
 
@@ -114,6 +115,7 @@ class Purse:
 
     def write(self, record: CallRecord) -> None:
         """The same with a record that is made."""
+        observe_call(record)
         began = time.monotonic()
         try:
             self._database.run(record.tenant, record_call, record)

@@ -13,6 +13,7 @@ from learning_stores.json_line import block
 from learning_stores.operations import LiveLearning
 from learning_stores.store import Known, LearningStore
 from learning_stores.window import Window
+from learning_workers.answer_form import form_of
 from learning_workers.model_client import Question
 from learning_workers.models import Model
 
@@ -50,7 +51,7 @@ def make_question(
         instructions=instructions,
         data=data,
         name=f"{store.name}_patch",
-        patch_model=store.patch_model(spec),
+        patch_model=form_of(store, spec),
     )
 
 

@@ -13,6 +13,7 @@ from learning_ops.cli.curate import register as register_curate
 from learning_ops.cli.dead import register as register_dead
 from learning_ops.cli.demo import register as register_demo
 from learning_ops.cli.dispatcher import register as register_dispatcher
+from learning_ops.cli.doctor import register as register_doctor
 from learning_ops.cli.emit import register as register_emit
 from learning_ops.cli.entities import register as register_entities
 from learning_ops.cli.export import register as register_export
@@ -21,10 +22,12 @@ from learning_ops.cli.forget import register as register_forget
 from learning_ops.cli.import_ import register as register_import
 from learning_ops.cli.learnings import register as register_learnings
 from learning_ops.cli.migrate import register as register_migrate
+from learning_ops.cli.probe import register as register_probe
 from learning_ops.cli.proposals import register as register_proposals
 from learning_ops.cli.recall import register as register_recall
 from learning_ops.cli.reembed import register as register_reembed
 from learning_ops.cli.replay import register as register_replay
+from learning_ops.cli.run_script import register as register_run_script
 from learning_ops.cli.schema import register as register_schema
 from learning_ops.cli.skip import register as register_skip
 from learning_ops.cli.spool import register as register_spool
@@ -48,6 +51,7 @@ app = typer.Typer(
 for _register in (
     register_demo,
     register_up,
+    register_run_script,
     register_migrate,
     register_dispatcher,
     register_emit,
@@ -56,6 +60,8 @@ for _register in (
     register_proposals,
     register_entities,
     register_status,
+    register_probe,
+    register_doctor,
     register_trace,
     register_cost,
     register_budget,

@@ -30,7 +30,8 @@ def dispatcher(
     from learning_ops.cli.failure import Failed, reaching_postgres
     from learning_stores.database import Database
     from learning_stores.settings import ServiceSettings
-    from learning_workers.dispatcher import FRESH_SECONDS, is_alive
+    from learning_workers.dispatcher import is_alive
+    from learning_workers.pulse import FRESH_SECONDS
 
     url = ServiceSettings.load().dispatcher_database()
     host = socket.gethostname()

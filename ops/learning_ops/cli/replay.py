@@ -244,7 +244,8 @@ def _apply(database: "Database", tenant: str, found: "Sequence[Box]", choice: "C
         print_json(told)
         return
     boxes = counted(told["mailboxes"], "mailbox", "mailboxes")
-    typer.echo(f"{counted(told['deliveries'], 'delivery', 'deliveries')} are pending again, in {boxes}")
+    again = "is" if told["deliveries"] == 1 else "are"
+    typer.echo(f"{counted(told['deliveries'], 'delivery', 'deliveries')} {again} pending again, in {boxes}")
     if withdrawn:
         typer.echo(
             f"of session contexts {counted(told['withdrawn'], 'learning')} went at once, {told['restored']:,} came back"

@@ -37,6 +37,8 @@ from learning_stores.merged_entities import hold_entities_of
 from learning_stores.operations import SAID_BY_USER, Citation, EntityName, Provenance, Put
 from learning_stores.prompts import load_prompt
 
+TEXT_SCORE = 0.25
+"""Cosine from which statements are related by their words: less than for those that say the same."""
 MAX_STATEMENT = 600
 """Characters of what says all of a cluster."""
 CLUSTERS_A_UNIT = 5
@@ -81,7 +83,8 @@ class Consolidate(JudgedJob):
         units: list[Unit] = []
         looked_at = found = 0
         for scope in ([begun] if part is not None else []) + scopes:
-            where = Where(tenant=context.tenant, store=context.run.store, scope=scope, kept=store.kept_kinds)
+            tenant, name = context.tenant, context.run.store
+            where = Where(tenant=tenant, store=name, scope=scope, kept=store.kept_kinds, text_score=TEXT_SCORE)
             most = context.settings.curator_consolidate_above
             if context.read("app", _many, where, most + 1) <= most:
                 continue

@@ -89,8 +89,10 @@ _HELD = f"""
     l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.kind <> 'alias'
     AND NOT l.kind = ANY (:kept) AND NOT {BROUGHT_BACK}"""
 
+# Not `lexemes`, which has the date of saying too: all that was said on one day would be alike.
 _WORDS = text(f"""
-    SELECT l.id, l.kind, l.about, l.target, tsvector_to_array(l.lexemes) AS words FROM learning.learning l
+    SELECT l.id, l.kind, l.about, l.target, tsvector_to_array(to_tsvector(l.language, l.content)) AS words
+    FROM learning.learning l
     WHERE {_HELD} AND l.id < :before ORDER BY l.id DESC LIMIT :limit
 """)  # noqa: S608 - made of constants
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
+from learning_stores.tally import count
 
 if TYPE_CHECKING:
     from learning_stores.curator.job import Step
@@ -167,7 +168,10 @@ def claim(session: Session, tenant: str, run_id: UUID, owner: str) -> Run | None
     found = dict(row._mapping)
     claims = found.pop("claims")
     run = Run(**found)
+    if claims > 1:
+        count(session, "run taken over", run.job)
     if claims > MAX_FAILURES:
+        count(session, "run failed", run.job)
         end(session, run, "failed", f"its worker was not heard of again, {MAX_FAILURES} times in a row")
         return None
     return run

@@ -31,6 +31,7 @@ from learning_ops.environment import CURATING
 from learning_stores.registry import installed
 from learning_stores.roles import APP, DISPATCHER
 from learning_stores.settings import ServiceSettings
+from learning_workers.backlog_metrics import ANSWER_SECONDS
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -38,11 +39,13 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 EXAMPLE = (ROOT / ".env.example").read_text()
+SCRAPING = yaml.safe_load((ROOT / "ops/monitoring/prometheus/prometheus.yml").read_text())
 
 OURS = {name for name, service in SERVICES.items() if "build" in service}
 STORE_WORKERS = {f"{store.replace('_', '-')}-worker": store for store in installed()}
 WORKERS = {**STORE_WORKERS, "embed-worker": "embed", "curator": "curator"}
 ONE_SHOT = {"migrate"}
+MONITORING = {"prometheus", "grafana"}
 APP_MODULE = "learning_workers.app"
 FIELDS = {f"LEARNING_{name}".upper() for name in ServiceSettings.model_fields}
 # What other programs read, and why it is there.
@@ -56,21 +59,24 @@ FOREIGN = {
 # Which of our variables each service may hold: these, all of them, and no other.
 MODEL = {"OPENAI_API_KEY", "LEARNING_MODEL", "LEARNING_MODEL_API_KEY", "LEARNING_MODEL_BASE_URL"}
 STORES = {"LEARNING_STORES"}
+METRICS = {"LEARNING_METRICS_HOST", "LEARNING_METRICS_PORT"}
 EMBEDDING = {f"LEARNING_EMBEDDING_{name}" for name in ("MODEL", "BASE_URL", "API_KEY", "DIMENSIONS")}
 HELD = {
     "migrate": {"LEARNING_OWNER_DATABASE_URL", "LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL"},
     "dispatcher": {"LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"}
     | STORES
+    | METRICS
     | {"LEARNING_EMBEDDING_MODEL", "LEARNING_EMBEDDING_BASE_URL"},
     "beat": {"LEARNING_REDIS_URL"},
     "flower": {"LEARNING_REDIS_URL"},
     "curator": {"LEARNING_DATABASE_URL", "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL"}
     | STORES
+    | METRICS
     | CURATING
     | MODEL
     | EMBEDDING - {"LEARNING_EMBEDDING_API_KEY"},  # which model serves; it embeds nothing
-    "embed-worker": {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL", "OPENAI_API_KEY"} | EMBEDDING | STORES,
-    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL | STORES for worker in STORE_WORKERS},
+    "embed-worker": {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL", "OPENAI_API_KEY"} | EMBEDDING | STORES | METRICS,
+    **{worker: {"LEARNING_DATABASE_URL", "LEARNING_REDIS_URL"} | MODEL | STORES | METRICS for worker in STORE_WORKERS},
 }
 REFERENCE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<kind>:\?|:-)(?P<rest>[^}]*)\}")
 
@@ -145,13 +151,13 @@ def celery_app(monkeypatch: pytest.MonkeyPatch) -> Celery:
 
 
 def test_given_the_stores_when_services_are_counted_then_each_store_has_its_worker_service() -> None:
-    others = {"postgres", "redis", "migrate", "dispatcher", "beat", "flower"}
+    others = {"postgres", "redis", "migrate", "dispatcher", "beat", "flower", *MONITORING}
     assert set(SERVICES) == others | set(WORKERS)
     assert set(HELD) == OURS
 
 
 @pytest.mark.parametrize("service", sorted(WORKERS))
-def test_given_a_worker_service_when_celery_parses_it_then_it_serves_its_store_and_is_pinged_by_its_name(
+def test_given_a_worker_service_when_celery_parses_it_then_it_serves_its_store_on_threads(
     service: str,
 ) -> None:
     store = WORKERS[service]
@@ -163,7 +169,6 @@ def test_given_a_worker_service_when_celery_parses_it_then_it_serves_its_store_a
     assert options["task_events"] is True
     assert options["loglevel"] == "INFO"
     assert options["hostname"] == f"{store}@%h"
-    assert_pinged_as(service, store)
 
 
 def test_given_beat_when_celery_parses_it_then_it_keeps_its_schedule_in_a_volume_and_answers_pings() -> None:
@@ -328,7 +333,7 @@ def test_given_a_service_when_its_running_is_looked_at_then_it_is_pinned_checked
     service: str,
 ) -> None:
     given = SERVICES[service]
-    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+[\w.-]*", given["image"])
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", given["image"])
     assert given["restart"] == ("no" if service in ONE_SHOT else "unless-stopped")
     assert ("healthcheck" in given) is (service not in ONE_SHOT)
     assert given["logging"]["options"].keys() == {"max-size", "max-file"}
@@ -416,3 +421,72 @@ def mounts(service: str) -> dict[str, str]:
 def seconds(duration: str) -> float:
     """Compose's `30s` and `2m` in seconds."""
     return float(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
+
+
+@pytest.mark.parametrize("service", sorted({*WORKERS, "dispatcher"}))
+def test_given_a_service_that_serves_metrics_when_looked_at_then_it_is_probed_and_prometheus_finds_it_there(
+    service: str,
+) -> None:
+    assert check(service) == ["learning-machine", "probe", "live"]
+    given = environment(service)
+    assert given["LEARNING_METRICS_HOST"] == "0.0.0.0"
+    assert "ports" not in SERVICES[service], "the port has no password: it is for the other containers alone"
+    jobs = {job["job_name"]: job["dns_sd_configs"] for job in SCRAPING["scrape_configs"]}
+    job = jobs["learning-dispatcher" if service == "dispatcher" else "learning-worker"]
+    assert [each["port"] for each in job if service in each["names"]] == [int(given["LEARNING_METRICS_PORT"])]
+
+
+def test_given_what_is_scraped_when_compared_with_the_services_then_there_is_no_other() -> None:
+    named = [name for job in SCRAPING["scrape_configs"] for given in job["dns_sd_configs"] for name in given["names"]]
+    assert sorted(named) == sorted({*WORKERS, "dispatcher"})
+    assert float(SCRAPING["global"]["scrape_timeout"][:-1]) > 2 * ANSWER_SECONDS
+    assert SCRAPING["rule_files"] == ["rules.yml"]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_given_a_service_when_its_bounds_are_looked_at_then_memory_and_processes_have_one_and_it_may_nothing_as_root(
+    service: str,
+) -> None:
+    given = SERVICES[service]
+    limits = given["deploy"]["resources"]["limits"]
+    assert re.fullmatch(r"\d+[mg]", interpolated(limits["memory"]))
+    assert limits["pids"] >= 64
+    assert float(limits.get("cpus", 1)) <= 1, "more than the host has would keep it from starting"
+    assert given["cap_drop"] == ["ALL"]
+    assert given["security_opt"] == ["no-new-privileges:true"]
+    # Ours have their user from the image; see the test of the Dockerfile.
+    assert service in OURS or str(given["user"]).split(":")[0] not in {"root", "0"}
+
+
+def test_given_redis_when_its_memory_is_bounded_then_it_refuses_before_it_is_killed() -> None:
+    line = shlex.split(words("redis")[2])
+    most = line[line.index("--maxmemory") + 1]
+    bound = interpolated(SERVICES["redis"]["deploy"]["resources"]["limits"]["memory"])
+    assert 0 < 2 * int(most.removesuffix("mb")) < int(bound.removesuffix("m"))
+
+
+@pytest.mark.parametrize("service", sorted(MONITORING))
+def test_given_a_monitoring_service_when_its_files_are_looked_up_then_they_are_in_the_repository(service: str) -> None:
+    given = SERVICES[service]
+    assert given["profiles"] == ["monitoring"]
+    for each in given["configs"]:
+        assert (ROOT / COMPOSE["configs"][each["source"]]["file"]).is_file()
+    targets = {each["target"] for each in given["configs"]}
+    if service == "prometheus":
+        told = next(word for word in words(service) if word.startswith("--config.file="))
+        assert told.partition("=")[2] in targets
+        assert str(Path(told.partition("=")[2]).with_name(SCRAPING["rule_files"][0])) in targets
+    else:
+        provider = yaml.safe_load((ROOT / "ops/monitoring/grafana/dashboards.yml").read_text())["providers"][0]
+        assert [target for target in targets if target.endswith(".json")] == [
+            f"{provider['options']['path']}/learning-machine.json"
+        ]
+        source = yaml.safe_load((ROOT / "ops/monitoring/grafana/datasource.yml").read_text())["datasources"][0]
+        address = urlsplit(source["url"])
+        assert address.hostname in SERVICES
+        assert SERVICES[address.hostname]["ports"][0].endswith(f":{address.port}")
+
+
+def test_given_services_without_the_profile_when_their_dependencies_are_read_then_none_is_in_it() -> None:
+    for service in set(SERVICES) - MONITORING:
+        assert not set(SERVICES[service].get("depends_on", {})) & MONITORING

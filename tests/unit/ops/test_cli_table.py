@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -51,6 +52,18 @@ def found(name: str) -> dict[str, Any]:
         },
         "last_rejected": [{"rejected_at": NOW, "tenant": name, "event_id": name, "reason": name}],
         "models": [{"model": name, "calls": 1, "last": NOW}],
+        "budgets": [
+            {
+                "tenant": name,
+                "set_for": name,
+                "store": name,
+                "usd_per_day": Decimal(5),
+                "spent_usd": Decimal(1),
+                "reserved_usd": Decimal(0),
+                "waiting": 0,
+                "state": "open",
+            }
+        ],
         "offline_rules": False,
     }
 
@@ -59,7 +72,7 @@ def found(name: str) -> dict[str, Any]:
 def test_given_data_with_markup_when_status_is_shown_then_every_text_stands_there_as_it_is(odd: str) -> None:
     told = printed(shown(found(odd)))
 
-    assert told.count(odd) == 15
+    assert told.count(odd) == 17
 
 
 def test_given_a_store_with_deliveries_when_status_is_shown_then_its_row_adds_up() -> None:
