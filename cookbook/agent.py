@@ -4,11 +4,12 @@ It speaks the Chat Completions API through the openai SDK, and keeps no state bu
 """
 
 import json
+import os
 from typing import Any
 
 from openai import OpenAI
 
-from learning_machine import LearningMachine, Tool
+from learning_machine import LearningMachine, Receipt, Tool
 
 ROUNDS = 5
 """How often the model may call tools before it has to answer."""
@@ -22,6 +23,14 @@ class Agent:
     ) -> None:
         self.machine, self.client, self.model, self.instructions = machine, client, model, instructions
         self.sessions: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.receipt: Receipt | None = None  # of the last turn, for scripts that wait until it is learned from
+
+    @classmethod
+    def from_env(cls, machine: LearningMachine, instructions: str = "You are a helpful assistant.") -> "Agent":
+        """An agent on the model that `learning-machine run` or `up` serves, else on OpenAI's: by the variables alone."""
+        address, key = os.environ.get("LEARNING_MODEL_BASE_URL"), os.environ.get("LEARNING_MODEL_API_KEY")
+        client = OpenAI(base_url=address, api_key=key)
+        return cls(machine, client, os.environ.get("LEARNING_MODEL", "gpt-5-mini"), instructions)
 
     def reply(self, text: str, *, user_id: str, session_id: str) -> str:
         """One turn: the answer to `text`. What was said is handed over when the answer is there."""
@@ -40,7 +49,7 @@ class Agent:
             turn += [answer.model_dump(exclude_none=True), *(_result(call, tools) for call in answer.tool_calls)]
         turn = [turn[0], {"role": "assistant", "content": answer.content or ""}]
         said += turn
-        self.machine.emit(turn, user_id=user_id, session_id=session_id)
+        self.receipt = self.machine.emit(turn, user_id=user_id, session_id=session_id)
         return answer.content or ""
 
     def _ask(self, prompt: list[dict[str, Any]], tools: dict[str, Tool]) -> Any:

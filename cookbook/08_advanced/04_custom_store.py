@@ -8,8 +8,11 @@ and then, in the same directory in another terminal:
 
     python cookbook/08_advanced/04_custom_store.py
 
-No key is needed: the offline model has a few patterns for decisions. docs/custom-stores.md explains the store.
+or, in one command, with the same two variables: `learning-machine run cookbook/08_advanced/04_custom_store.py`. No key is
+needed: the offline model has a few patterns for decisions. docs/custom-stores.md explains the store.
 """
+
+from secrets import token_hex
 
 from decision_log import DecisionLogStore
 from learning_machine import CustomStoreConfig, LearningMachine
@@ -25,7 +28,8 @@ REVIEW = [
 
 log = CustomStoreConfig(store=DecisionLogStore, namespace="platform-team", debounce=0, enable_agent_tools=True)
 
-with LearningMachine(name="planner", stores=[log]) as machine:
+with LearningMachine(name="planner", tenant=f"platform-{token_hex(3)}", stores=[log]) as machine:
+    print(f"tenant {machine.tenant}\n")
     # ALWAYS: workers read what is said, whoever says it.
     machine.settle(machine.emit(KICKOFF, user_id="ada", session_id="kickoff"), timeout=60)
     states = machine.settle(machine.emit(REVIEW, user_id="bob", session_id="review"), timeout=60)

@@ -20,6 +20,12 @@ CURATING = frozenset(
         "EVENTS", "DELIVERIES", "EXTRACTIONS", "MODEL_CALLS", "RETIRED", "REJECTED", "RUNS")}
     | {"LEARNING_RETENTION_DAYS"}
 )
+# How the offline model misbehaves on purpose.
+MISBEHAVING = frozenset({
+    f"LEARNING_OFFLINE_{name}" for name in (
+        "CONTROL", "LATENCY", "RATE_429", "RATE_500", "RATE_TIMEOUT", "RATE_GARBAGE", "RATE_REFUSAL", "RATE_TRUNCATED",
+        "RETRY_AFTER", "SEED", "TIMEOUT_SECONDS")
+})
 # How a model on another machine is reached.
 OUTWARD = frozenset({
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from learning_ops.embedded import DataDirectory, EmbeddedServices
-from learning_ops.environment import CURATING, IMPORTING, INHERITED, OUTWARD, STORING, environment
+from learning_ops.environment import CURATING, IMPORTING, INHERITED, MISBEHAVING, OUTWARD, STORING, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
 from learning_ops.readiness import says_ready, serves, until_dispatching
 from learning_ops.serving_embedding import EmbeddingVariables, ServingEmbedding, embedding_of
@@ -49,7 +49,8 @@ class Stack:
     """Everything that turns emitted events into memory, on a data directory that the caller holds.
 
     `openai_key` is needed with model "openai"; it goes to the workers' environment alone. `embedding` are the variables that
-    say what embeds; what the model brings along where there are none. `tell` hears what is started.
+    say what embeds; what the model brings along where there are none. With `controlled`, the offline model can be told to
+    misbehave while it runs. `tell` hears what is started.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Stack:
         openai_key: str | None = None,
         embedding: EmbeddingVariables | None = None,
         operators: bool = False,
+        controlled: bool = False,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data = data
@@ -68,6 +70,7 @@ class Stack:
         self._openai_key = openai_key
         self._embedding_variables = embedding
         self._operators = operators
+        self._controlled = controlled
         self._tell = tell
         self._children: list[ManagedProcess] = []
         self._addresses: Addresses | None = None
@@ -197,7 +200,8 @@ class Stack:
 
     def _offline(self, port: int) -> ManagedProcess:
         env = {"LEARNING_OFFLINE_API_KEY": self.data.secret("offline-model")}
-        return self._process("offline-model", ["-m", "learning_ops.offline", "--port", str(port)], env)
+        argv = ["-m", "learning_ops.offline", "--port", str(port), *(["--control"] if self._controlled else [])]
+        return self._process("offline-model", argv, env, inherited=INHERITED | MISBEHAVING)
 
     def _dispatcher(self) -> ManagedProcess:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")

@@ -16,6 +16,7 @@ from harness import Place, Processes, eventually, new_place, rows
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
 from learning_ops.process import ManagedProcess
 from learning_stores.database import Database
+from recipes import Recipes, recipes_on_a_stack
 
 
 @dataclass(kw_only=True)
@@ -142,3 +143,10 @@ def own_system(servers: tuple[str, str], template: str) -> Iterator[System]:
     """A system of one test's own. Its start empties Redis: not beside `system` in one module."""
     with system_on(servers, template) as system:
         yield system
+
+
+@pytest.fixture(scope="module")
+def recipes() -> Iterator[Recipes]:
+    """The cookbook's examples, on one stack for all tests of a module."""
+    with recipes_on_a_stack() as recipes:
+        yield recipes

@@ -50,7 +50,8 @@ def test_given_up_with_the_store_when_the_example_runs_then_decisions_are_extrac
             "  active, by bob: It turned out that Postgres handles the load with room to spare.\n"
         ) in told
         assert "Meet at 10:00\n  retired, by record_decision: Meet at 10:00, because of the time zones\n" in told
-        recalled = run("recall", "--user", "dave", "--namespace", "platform-team", cwd=cwd, env=env)
+        [tenant] = re.findall(r"^tenant (\S+)$", told, re.MULTILINE)
+        recalled = run("recall", "--user", "dave", "--namespace", "platform-team", "--tenant", tenant, cwd=cwd, env=env)
         assert "- Meet at 10:00, because of the time zones." in recalled.stdout, recalled.stderr
         # Without the variables, as an operator's other terminal may be.
         status = run("status", cwd=cwd, env=clean_env())

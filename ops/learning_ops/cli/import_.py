@@ -10,9 +10,19 @@ from learning_ops.cli.option import Json, Tenant, examples, prose
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="What `learning-machine export` wrote.")],
+    file: Annotated[Path | None, typer.Argument(help="What `learning-machine export` wrote.")] = None,
+    from_agno: Annotated[
+        str | None,
+        typer.Option("--from-agno", metavar="URL", help="Instead: the Postgres in which agno keeps its learnings."),
+    ] = None,
+    table: Annotated[str, typer.Option(help="With --from-agno: agno's table, with its schema.")] = "ai.agno_learnings",
     user: Annotated[
-        str | None, typer.Option("--user", "-u", help="Whose it becomes; else the user's who was exported.")
+        str | None,
+        typer.Option(
+            "--user",
+            "-u",
+            help="Whose it becomes; else the user's who was exported. With --from-agno: this user's alone.",
+        ),
     ] = None,
     own_only: Annotated[
         bool, typer.Option("--own-only", help="Leave out what users share: entities and insights.")
@@ -30,9 +40,12 @@ def import_(
     What is known here already gains evidence; what is newer here stays, and the older becomes its history. The same file brings
     nothing the second time. Events and costs are not taken. The file is checked whole, then this asks; without a terminal,
     --yes is required. Exit 1 for a file that cannot be taken, with the line and the field, and for a user who is closed.
+
+    With --from-agno all users of agno's table come in, and what they share; what has no equal here is listed, row by row, with
+    the reason. The table is read in one snapshot and not changed.
     """
     from learning_ops.cli.asking import confirmed, counted
-    from learning_ops.cli.failure import reaching_postgres
+    from learning_ops.cli.failure import WrongUsage, reaching_postgres
     from learning_ops.cli.output import print_json
     from learning_ops.cli.tenant_memory import checked, note
     from learning_stores.database import Database
@@ -40,8 +53,26 @@ def import_(
     from learning_stores.importing import Import, plan, run_import
     from learning_stores.settings import AgentSettings
 
-    source = ExportFile(file)
     person = None if by is None else checked("by", by)
+    if from_agno is not None and file is None:
+        from learning_ops.cli.import_agno import import_from_agno
+
+        asked = None if user is None else checked("user_id", user)
+        import_from_agno(
+            from_agno,
+            table,
+            user=asked,
+            shared=not own_only,
+            by=person,
+            tenant=tenant,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+        return
+    if file is None or from_agno is not None:
+        raise WrongUsage("give either a file or --from-agno")
+    source = ExportFile(file)
     user_id = source.user_id if user is None else checked("user_id", user)
     wanted = Import(source=source, tenant=tenant, user_id=user_id, by=person, shared=not own_only)
     url = AgentSettings.load().database()
@@ -62,7 +93,7 @@ def import_(
     if as_json:
         print_json(dict(done))
     else:
-        typer.echo(_told(done))
+        typer.echo(told_of(done))
 
 
 _MEANS = {
@@ -77,7 +108,7 @@ _MEANS = {
 }
 
 
-def _told(done: Counter[str]) -> str:
+def told_of(done: Counter[str]) -> str:
     words = {**_MEANS, **{name: name for name in done if name not in _MEANS}}
     return "imported: " + (
         ", ".join(f"{done[name]:,} {told}" for name, told in words.items() if done[name]) or "nothing"
@@ -86,5 +117,9 @@ def _told(done: Counter[str]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    told = examples("import alex.jsonl --dry-run", "import alex.jsonl --user alex@example.org --tenant acme --yes")
+    told = examples(
+        "import alex.jsonl --dry-run",
+        "import alex.jsonl --user alex@example.org --tenant acme --yes",
+        "import --from-agno postgresql://ai:ai@localhost:5532/ai --dry-run",
+    )
     app.command("import", help=prose(import_), epilog=told)(import_)

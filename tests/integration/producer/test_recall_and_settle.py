@@ -1,13 +1,49 @@
 """Recall's overlay and settle, with the intake and the stores behind them."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
 
-from harness import Place, Processes, eventually, turn
-from learning_machine import InvalidArgument, LearningMachine, RecallFailed, Receipt, SettleTimeout
+from harness import Place, Processes, eventually, rows, turn
+from learning_machine import (
+    InvalidArgument,
+    LearningMachine,
+    RecallFailed,
+    Receipt,
+    SettleTimeout,
+    UserProfileConfig,
+)
 from learning_ops.embedded import EmbeddedRedis
+from learning_stores.database import Database
+
+
+def test_given_one_loop_after_another_that_recalls_and_uses_a_tool_then_none_leaves_a_connection(
+    place: Place, everything_db: Database
+) -> None:
+    machine = place.machine(user_profile=UserProfileConfig(mode="AGENTIC"), session_context=False)
+
+    async def turn_of_an_agent() -> None:
+        await machine.arecall(user_id="alice")
+        (save, *_) = [tool for tool in machine.tools(user_id="alice") if tool.name == "save_memory"]
+        await save.acall(memory="Likes tea")
+
+    def connections() -> int:
+        query = (
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND usename = 'learning_app'"
+        )
+        return int(rows(everything_db, query)[0]["n"])
+
+    gc.disable()  # which would find what nobody closed, some time
+    try:
+        for _ in range(4):
+            asyncio.run(turn_of_an_agent())
+        # The one that stays is of no loop: it counts what was recalled.
+        eventually(lambda: connections() <= 1, "every loop has given its connections back", timeout=5)
+    finally:
+        gc.enable()
+    machine.close()
 
 
 def test_given_no_dispatcher_and_no_worker_then_the_next_session_knows_what_was_said(place: Place) -> None:

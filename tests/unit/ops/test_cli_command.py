@@ -12,7 +12,7 @@ from learning_ops.cli import app
 from learning_ops.cli.emit import BadLine, _lines, _values
 from learning_ops.cli.failure import Failed, WrongUsage, place_of, run_app
 
-COMMANDS = ("demo", "up", "migrate", "dispatcher", "emit", "recall", "status", "trace", "skip", "schema")
+COMMANDS = ("demo", "up", "run", "migrate", "dispatcher", "emit", "recall", "status", "trace", "skip", "schema")
 
 _WITHOUT = """
 import sys

@@ -77,6 +77,36 @@ def test_given_no_addresses_at_all_then_the_error_names_the_remedy(
         LearningMachine()
 
 
+@pytest.mark.parametrize(
+    ("variable", "argument", "seconds"), [(None, None, 0.5), ("2", None, 2.0), ("2", 0.1, 0.1), (None, 3, 3)]
+)
+def test_given_a_deadline_of_recall_then_the_argument_comes_before_the_variable_and_that_before_the_default(
+    machine_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    argument: float | None,
+    seconds: float,
+) -> None:
+    monkeypatch.delenv("LEARNING_RECALL_DEADLINE", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("LEARNING_RECALL_DEADLINE", variable)
+
+    machine = machine_of(recall_deadline=argument)
+
+    assert machine._request(None, "a", None, None, None, None, "overlay", None, "degrade").deadline == seconds
+    assert machine._request(None, "a", None, None, 7, None, "overlay", None, "degrade").deadline == 7
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "nan", "soon"])
+def test_given_a_variable_that_is_no_deadline_of_recall_then_the_machine_is_not_made_and_the_error_names_it(
+    machine_of: Make, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    monkeypatch.setenv("LEARNING_RECALL_DEADLINE", seconds)
+
+    with pytest.raises(ConfigurationError, match="LEARNING_RECALL_DEADLINE"):
+        machine_of()
+
+
 def test_given_a_machine_that_requires_a_tenant_then_a_call_without_one_is_refused(machine_of: Make) -> None:
     machine = machine_of(require_tenant=True)
 

@@ -1,0 +1,98 @@
+"""What a machine does in an agent's turn: recall and tools before the model is asked, the turn handed over after its answer.
+
+Nothing of it raises: a run of the agent goes on without its memory, and the log says so once a minute.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from learning_machine.integrations.agno.conversation import Said, said_in
+from learning_machine.integrations.agno.handover import Handover
+from learning_machine.integrations.agno.notices import Notices
+from learning_machine.integrations.agno.tools import Memory, as_function
+from learning_machine.machine import RECALL_SECONDS
+from learning_schemas.results import Recall
+
+
+class Turns:
+    """The turns of one machine; `memory` makes or gives ours, and may raise."""
+
+    def __init__(self, memory: Callable[[], Memory]) -> None:
+        self._memory = memory
+        self._notices = Notices()
+        self._handover = Handover()
+
+    def recall(self, user_id: str | None, session_id: str | None, message: str | None) -> Recall:
+        """What is remembered; empty, and `degraded`, where that could not be found out in time."""
+        if user_id is None and session_id is None:
+            return Recall()
+        try:
+            self._handover.await_before((user_id, session_id), RECALL_SECONDS)
+            recalled = self._memory().recall(message or None, user_id=user_id, session_id=session_id)
+        except Exception as error:
+            return self._noticed(Recall(degraded=type(error).__name__), error)
+        return self._noticed(recalled, recalled.degraded)
+
+    async def arecall(self, user_id: str | None, session_id: str | None, message: str | None) -> Recall:
+        """`recall` for asyncio."""
+        if user_id is None and session_id is None:
+            return Recall()
+        try:
+            await self._handover.aawait_before((user_id, session_id), RECALL_SECONDS)
+            recalled = await self._memory().arecall(message or None, user_id=user_id, session_id=session_id)
+        except Exception as error:
+            return self._noticed(Recall(degraded=type(error).__name__), error)
+        return self._noticed(recalled, recalled.degraded)
+
+    def tools(self, asynchronous: bool, **ids: str | None) -> list[Callable[..., Any]]:
+        """The tools in agno's form; none where they cannot be made."""
+        try:
+            found: list[Any] = [
+                as_function(tool, asynchronous=asynchronous) for tool in self._memory().tools_there_are(**ids)
+            ]
+        except Exception as error:
+            self._notices.failed("offering the memory's tools", error)
+            return []
+        return found
+
+    def hand_over(self, run: Any, *, owner: Any, user_id: str | None, session_id: str | None) -> None:
+        """Hand over the turn of a run that has its answer."""
+        ids = {
+            "user_id": user_id,
+            "session_id": session_id,
+            "agent_id": getattr(run, "agent_id", None),
+            "team_id": getattr(run, "team_id", None) or getattr(owner, "team_id", None),
+        }
+        try:
+            said = said_in(run, by_team=getattr(owner, "_team", None) is not None)
+            self.give(said, metadata={"agno_run_id": getattr(run, "run_id", None)}, **ids)
+        except Exception as error:
+            self._notices.failed("handing a turn over", error)
+
+    def give(self, said: Said, **ids: Any) -> None:
+        """Emit it, beside an event loop that runs here."""
+        if not said.messages or (ids["user_id"] is None and ids["session_id"] is None):
+            return
+
+        def emit() -> None:
+            try:
+                self._memory().emit(said.messages, history=said.history, **ids)
+            except Exception as error:
+                self._notices.failed("handing a turn over", error)
+
+        self._handover.give((ids["user_id"], ids["session_id"]), emit)
+
+    def close(self) -> None:
+        """Wait until everything is emitted that was handed over."""
+        self._handover.close()
+
+    def _noticed(self, recalled: Recall, cause: Exception | str | None) -> Recall:
+        if cause is not None:
+            self._notices.failed("recall", cause)
+        return recalled
+
+
+def by_store(recalled: Recall) -> dict[str, Any]:
+    """Its learnings, by store."""
+    stores = dict.fromkeys(each.store for each in recalled.learnings)
+    return {store: tuple(each for each in recalled.learnings if each.store == store) for store in stores}

@@ -1,0 +1,146 @@
+"""Handing turns over: at once in a thread of the caller's, beside an event loop, and never lost by the end of either."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import agno.agent._init
+import pytest
+
+from learning_machine import ConfigurationError
+from learning_machine.integrations.agno.attachment import install
+from learning_machine.integrations.agno.handover import Handover
+from learning_machine.integrations.agno.place import url_of
+
+ALICE = ("alice", "s1")
+
+
+@pytest.fixture
+def handover() -> Iterator[Handover]:
+    made = Handover()
+    yield made
+    made.close()
+
+
+def test_given_no_event_loop_when_given_then_it_is_emitted_at_once_in_this_thread(handover: Handover) -> None:
+    emitted: list[int] = []
+
+    handover.give(ALICE, lambda: emitted.append(threading.get_ident()))
+
+    assert emitted == [threading.get_ident()]
+
+
+def test_given_an_event_loop_when_given_then_the_loop_goes_on_and_turns_keep_their_order(handover: Handover) -> None:
+    emitted: list[int] = []
+    go_on = threading.Event()
+
+    async def run() -> bool:
+        handover.give(ALICE, lambda: emitted.append(0) if go_on.wait(10) else None)
+        for number in range(1, 5):
+            handover.give(ALICE, lambda number=number: emitted.append(number))  # type: ignore[misc]  # a default binds it
+        await asyncio.sleep(0)
+        went_on = emitted == []
+        go_on.set()
+        await handover.aawait_before(ALICE, 10)
+        return went_on
+
+    assert asyncio.run(run())
+    assert emitted == [0, 1, 2, 3, 4]
+
+
+def test_given_what_waits_of_a_user_when_another_asks_then_only_the_same_user_or_session_waits(
+    handover: Handover,
+) -> None:
+    go_on = threading.Event()
+
+    async def run() -> list[float]:
+        handover.give(ALICE, lambda: go_on.wait(10) and None)
+        waited = []
+        for owner in (("bob", "s2"), ("alice", "s9"), (None, "s1")):
+            began = time.monotonic()
+            await handover.aawait_before(owner, 0.1)
+            waited.append(time.monotonic() - began)
+        go_on.set()
+        return waited
+
+    other, same_user, same_session = asyncio.run(run())
+
+    assert other < 0.1
+    assert same_user >= 0.1
+    assert same_session >= 0.1
+
+
+def test_given_a_program_that_ends_right_after_its_run_then_what_was_handed_over_is_emitted() -> None:
+    code = (
+        "import asyncio, time\n"
+        "from learning_machine.integrations.agno.handover import Handover\n"
+        "async def run():\n"
+        "    Handover().give(('alice', 's1'), lambda: (time.sleep(0.3), print('emitted', flush=True)))\n"
+        "asyncio.run(run())\n"
+        "print('ended', flush=True)"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.split() == ["ended", "emitted"]
+
+
+def test_given_a_fork_when_the_child_gives_then_it_emits_itself_and_waits_for_nothing_of_the_parents(
+    handover: Handover,
+) -> None:
+    go_on = threading.Event()
+
+    async def of_parent() -> None:
+        handover.give(ALICE, lambda: go_on.wait(10) and None)
+
+    asyncio.run(of_parent())
+    code = os.fork()
+    if code == 0:  # pragma: no cover - in the child
+        emitted: list[int] = []
+
+        async def of_child() -> None:
+            await handover.aawait_before(ALICE, 5)
+            handover.give(ALICE, lambda: emitted.append(1))
+            await handover.aawait_before(ALICE, 5)
+
+        began = time.monotonic()
+        asyncio.run(of_child())
+        os._exit(0 if emitted == [1] and time.monotonic() - began < 4 else 1)
+    _, status = os.waitpid(code, 0)
+    go_on.set()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize(
+    "driver", ["postgresql", "postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg"]
+)
+def test_given_agnos_urls_then_the_driver_is_left_out(driver: str) -> None:
+    assert url_of(SimpleNamespace(db_url=f"{driver}://u:p@h:5432/x")) == "postgresql://u:p@h:5432/x"
+
+
+def test_given_another_database_then_it_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="db: names 'sqlite'"):
+        url_of(SimpleNamespace(db_url="sqlite:///agno.db"))
+
+
+def test_given_a_version_of_agno_that_is_not_known_when_installed_then_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(agno.agent._init, "set_learning_machine")
+
+    with pytest.raises(ConfigurationError, match="has no set_learning_machine: this version is not known here"):
+        install()
+
+
+def test_given_it_is_installed_when_installed_again_then_nothing_is_wrapped_twice() -> None:
+    before = agno.agent._init.set_learning_machine
+
+    install()
+
+    assert agno.agent._init.set_learning_machine is before
