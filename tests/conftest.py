@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from harness import PASSWORDS, Place, Processes, execute, new_place, role_url
 from learning_ops.embedded import DataDirectory, EmbeddedServices, postgres
@@ -18,7 +19,9 @@ from learning_stores.database import Database
 
 
 def pytest_configure() -> None:
-    """A suite that is told to end still ends what it started."""
+    """A suite that is told to end still ends what it started; and how long an example takes is no matter of right and wrong."""
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 

@@ -18,6 +18,7 @@ from learning_ops.embedded import DataDirectory
 from learning_ops.script import script_env
 from learning_ops.stack import DATABASE, Stack
 from learning_stores.database import Database
+from learning_stores.registry import look_again
 from running_stack import directory
 
 COOKBOOK = Path(__file__).parents[1] / "cookbook"
@@ -86,9 +87,13 @@ def recipes_on_a_stack(**variables: str) -> Iterator[Recipes]:
             patch.delenv(name)
         for name, value in variables.items():
             patch.setenv(name, value)
-        with (
-            DataDirectory(place / "data") as data,
-            Stack(data, controlled=True) as stack,
-            Database(stack.services.postgres.url(DATABASE)) as db,
-        ):
-            yield Recipes(stack=stack, db=db)
+        look_again()  # the stack has a worker for each store that this process knows
+        try:
+            with (
+                DataDirectory(place / "data") as data,
+                Stack(data, controlled=True) as stack,
+                Database(stack.services.postgres.url(DATABASE)) as db,
+            ):
+                yield Recipes(stack=stack, db=db)
+        finally:
+            look_again()

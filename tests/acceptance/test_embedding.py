@@ -59,7 +59,7 @@ def test_given_dispatcher_and_worker_when_a_tool_saves_a_memory_then_it_has_its_
         save(content="Keeps bees")
         eventually(lambda: vectors_of(everything_db), "the first vector", timeout=60)
         save(content="Plays the violin")
-        eventually(lambda: len(vectors_of(everything_db)) == 2, "the second vector", timeout=5)
+        eventually(lambda: len(vectors_of(everything_db)) == 2, "the second vector")
     eventually(lambda: states(everything_db) == {("default", OFFLINE): "reading"}, "a model to read with")
     assert "violin" not in worker.log_path.read_text()
 

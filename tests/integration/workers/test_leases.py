@@ -131,6 +131,7 @@ def test_given_a_schema_that_nobody_can_use_when_worked_on_then_its_event_is_dea
     [tea] = desk.say(TEA)
     with monkeypatch.context() as patched:
         patched.setattr("learning_stores.user_profile.profile_patch_model", lambda spec: {}["no such key"])
+        patched.setattr("learning_workers.answer_form._FORMS", {})
 
         report = desk.work()
 
