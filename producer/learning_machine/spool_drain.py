@@ -194,7 +194,7 @@ def _refusal(found: Record, error: Refused, destination: str | None) -> bytes:
         event = ConversationCompleted.from_json(found.event, max_bytes=len(found.event))
         told |= {"tenant": event.tenant, "event_id": str(event.id)}
     except InvalidEvent:
-        pass
+        pass  # it names nobody that could be read; the reason is told all the same
     if error.verdict not in WITHOUT_BODY:
         told |= {"event": found.event.decode(errors="replace"), "spec": found.spec.decode(errors="replace")}
     return _aside(**told)

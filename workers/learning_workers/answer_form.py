@@ -1,4 +1,4 @@
-"""The form of an answer: the class that a store makes of a spec, and its JSON Schema. Made once: it takes longer than a commit."""
+"""The form of an answer: the class that a store makes of a spec, and its JSON Schema. Made once, not for each question."""
 
 import json
 from functools import lru_cache
