@@ -66,14 +66,20 @@ class Begun:
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('learning.budget/' || :tenant, 0))")
 
-_RESERVE = text("""
+_COLUMNS = """
     INSERT INTO learning.budget_reservation (tenant, id, extraction_id, store, purpose, model_asked, prompt_name, prompt_version,
         events, usd, mailbox_id, token, expires_at)
-    VALUES (:tenant, :id, :extraction_id, :store, :purpose, :model, :prompt_name, :prompt_version, :events, :usd, :mailbox_id,
-        :token, clock_timestamp() + :seconds * interval '1 s')
+    SELECT :tenant, :id, :extraction_id, :store, :purpose, :model, :prompt_name, :prompt_version, :events, :usd, :mailbox_id,
+        :token, clock_timestamp() + :seconds * interval '1 s'"""
+
+_RESERVE = text(_COLUMNS)
+_RESERVE_UNBOUNDED = text(f"""{_COLUMNS}
+    WHERE NOT EXISTS (SELECT FROM learning.budget WHERE tenant IN (:tenant, '*') AND store IN (:store, '*'))
 """)
 
-_RELEASE = text("DELETE FROM learning.budget_reservation WHERE tenant = :tenant AND id = :id")
+RELEASE = "DELETE FROM learning.budget_reservation WHERE tenant = :tenant AND id = :id"
+"""What gives up a reservation, as SQL; in one statement with what takes its place."""
+_RELEASE = text(RELEASE)
 
 # Without subject and user: whose it was nobody needs to know of a call that is only counted.
 _SWEEP = text(f"""
@@ -98,13 +104,15 @@ def sweep(session: Session, tenant: str) -> int:
 
 
 def release(session: Session, tenant: str, call_id: UUID) -> None:
-    """Give up a reservation: nobody was asked, or the call is recorded in this transaction."""
+    """Give up a reservation: nobody was asked."""
     session.execute(_RELEASE, {"tenant": tenant, "id": call_id})
 
 
 def reserve(session: Session, begun: Begun, asked: Offer, cheaper: Offer | None = None) -> Offer:
     """Write a call down and say how it is made: as asked, or near a cap the cheaper way. Raises `OverBudget`, `Unpriced`."""
-    sweep(session, begun.tenant)
+    unbounded: Any = session.execute(_RESERVE_UNBOUNDED, _row(begun, asked))
+    if unbounded.rowcount:
+        return asked
     budgets = budgets_of(session, begun.tenant, begun.store)
     chosen = asked
     if budgets:
@@ -118,17 +126,18 @@ def reserve(session: Session, begun: Begun, asked: Offer, cheaper: Offer | None 
             session.execute(_LOCK, {"tenant": begun.tenant})
             spent = spent_today(session, begun.tenant, begun.store)
         chosen = _choose(session, spent, budgets, [each for each in (asked, cheaper) if each is not None])
-    mailbox_id, token = begun.lease or (None, None)
-    session.execute(
-        _RESERVE,
-        {
-            "tenant": begun.tenant, "id": begun.id, "extraction_id": begun.extraction_id, "store": begun.store,
-            "purpose": begun.purpose, "model": chosen.model, "prompt_name": begun.prompt_name,
-            "prompt_version": begun.prompt_version, "events": begun.events, "usd": chosen.usd, "mailbox_id": mailbox_id,
-            "token": token, "seconds": begun.seconds,
-        },
-    )  # fmt: skip  # as the statement has them
+    session.execute(_RESERVE, _row(begun, chosen))
     return chosen
+
+
+def _row(begun: Begun, offer: Offer) -> dict[str, Any]:
+    mailbox_id, token = begun.lease or (None, None)
+    return {
+        "tenant": begun.tenant, "id": begun.id, "extraction_id": begun.extraction_id, "store": begun.store,
+        "purpose": begun.purpose, "model": offer.model, "prompt_name": begun.prompt_name,
+        "prompt_version": begun.prompt_version, "events": begun.events, "usd": offer.usd, "mailbox_id": mailbox_id,
+        "token": token, "seconds": begun.seconds,
+    }  # fmt: skip  # as the statement has them
 
 
 def _choose(session: Session, spent: Mapping[str, Spent], budgets: Sequence[Budget], offers: Sequence[Offer]) -> Offer:

@@ -5,6 +5,7 @@ counts. A stale nudge succeeds with `no_work`; a mailbox that must wait shows as
 delivery that died shows as FAILURE.
 """
 
+import importlib
 import logging
 import os
 import socket
@@ -15,12 +16,11 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-import kombu.transport.redis
 import psycopg
 import structlog
-from celery import Celery, bootsteps
+from celery import bootsteps
 from celery.exceptions import Retry
-from celery.signals import import_modules, setup_logging, worker_ready, worker_shutting_down
+from celery.signals import import_modules, setup_logging, worker_init, worker_ready, worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
 
 from learning_schemas.errors import ConfigurationError
@@ -28,6 +28,7 @@ from learning_stores.database import Database
 from learning_stores.registry import installed
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
+from learning_workers.celery_app import app as app
 from learning_workers.curator import Curator
 from learning_workers.embedding import Embedder
 from learning_workers.extraction import Extractor
@@ -44,24 +45,6 @@ from learning_workers.worker_exposure import ExposureStep, committed
 
 logger = structlog.get_logger("learning.curator")
 
-
-class _Hints(kombu.transport.redis.QoS):
-    """Messages are hints, sent again where they are lost: one whose connection is gone is neither acknowledged nor given back.
-
-    kombu tries both on a channel without a connection, and the AttributeError that comes of it ends the worker.
-    """
-
-    restore_at_shutdown = False
-
-    def ack(self, delivery_tag: str) -> None:
-        if self.channel.connection is not None:
-            super().ack(delivery_tag)
-
-
-kombu.transport.redis.Channel.QoS = _Hints
-
-app = Celery("learning", set_as_current=True)
-app.config_from_object("learning_workers.celery_config")
 
 _stopping = threading.Event()
 
@@ -105,6 +88,12 @@ def _configure_logging(loglevel: int | str | None = None, **_: Any) -> None:
 @import_modules.connect
 def _guard_flower(**_: Any) -> None:
     guard_flower()
+
+
+@worker_init.connect
+def _load(**_: Any) -> None:
+    """The first task does not wait for the SDK, which takes half a second to load."""
+    importlib.import_module("openai")
 
 
 @worker_shutting_down.connect

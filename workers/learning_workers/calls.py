@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from learning_stores.mailbox import Claim
 from learning_stores.prompts import Prompt
-from learning_stores.reservations import release
+from learning_stores.reservations import RELEASE
 from learning_workers.model_client import Reply
 from learning_workers.models import Catalogue, Model
 
@@ -21,7 +21,8 @@ EXTRACT, EMBEDDING = "extract", "embedding"
 """Purposes. A job of the curator has its own name."""
 
 # A call that was given up for lost, because its lease ended, and came back all the same has its row already.
-_RECORD = text("""
+_RECORD = text(f"""
+    WITH recorded AS ({RELEASE})
     INSERT INTO learning.model_call AS c (tenant, id, extraction_id, store, purpose, subject, user_id, model_asked, model,
         prompt_name, prompt_version, outcome, events, tokens_input, tokens_cached, tokens_output, cost_usd, estimated_usd,
         service_tier, seconds, called_at)
@@ -33,7 +34,7 @@ _RECORD = text("""
         tokens_output = excluded.tokens_output, cost_usd = excluded.cost_usd, estimated_usd = excluded.estimated_usd,
         service_tier = excluded.service_tier, seconds = excluded.seconds, called_at = excluded.called_at
     WHERE c.outcome = 'lost'
-""")
+""")  # noqa: S608 - the part is a constant
 
 _NOT_BILLED = frozenset({"rate_limited", "server_error", "unreachable", "refused_request", "unusable_schema"})
 """Outcomes of calls that no provider bills where it tells no usage."""
@@ -146,5 +147,4 @@ def record_of(
 
 def record_call(session: Session, record: CallRecord, ago: float = 0.0) -> None:
     """Write a call down that returned `ago` seconds ago, and give up its reservation. Repeating it changes nothing."""
-    release(session, record.tenant, record.id)
     session.execute(_RECORD, {**record.__dict__, "ago": ago})

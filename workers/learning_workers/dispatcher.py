@@ -34,7 +34,7 @@ from learning_stores.shards import LEASE_SECONDS, extend_shards, give_up_shards,
 from learning_stores.specs import SpecCache
 from learning_stores.unprepared import PREPARED_AT_ONCE, Waiting, prepare, set_first_aside, take_up_again
 from learning_stores.unprepared import waiting as waiting_events
-from learning_workers.app import app
+from learning_workers.celery_app import app
 from learning_workers.dispatcher_exposure import exposed
 from learning_workers.embedding_pump import EmbeddingPump
 from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches

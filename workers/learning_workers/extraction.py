@@ -13,8 +13,6 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from learning_schemas.ids import uuid7
-from learning_schemas.scope import GLOBAL_NAMESPACE
-from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_schemas.tracing import Trace, span
 from learning_stores import mailbox
 from learning_stores.admission import admission
@@ -24,16 +22,16 @@ from learning_stores.deliveries import Settlement
 from learning_stores.learning_rows import Raced
 from learning_stores.mailbox import CRASHES_ALONE, Claim, NotReady
 from learning_stores.operations import Operations
-from learning_stores.place import Place, read_scopes, written_scope
 from learning_stores.settings import ServiceSettings
 from learning_stores.specs import SpecCache
-from learning_stores.store import LearningStore, Reading, known_to
-from learning_stores.window import Window, load_window
+from learning_stores.store import LearningStore
+from learning_stores.window import Window
 from learning_workers.asking import BACKOFF_SECONDS, CONFIGURATION_SECONDS, Asker, Dies, Inquiry, Waits
 from learning_workers.backoff import backoff
 from learning_workers.calls import CallContext
 from learning_workers.gate import BRIEF_SECONDS, PATIENT_SECONDS, Gate
 from learning_workers.heartbeat import Heartbeat
+from learning_workers.material import Material, read_material
 from learning_workers.metrics import FENCED, WAITS, observe_extraction, reason_label, store_label
 from learning_workers.model_client import ModelClient
 from learning_workers.models import Catalogue
@@ -170,18 +168,22 @@ class Extractor:
         go_on = True
         while go_on:
             current = replace(held, window_limit=pace.limit(held.window_limit))
-            window = self._database.run(held.tenant, load_window, current, pace.budget)
-            if window is None:
+            crashes = held.crashes_alone >= CRASHES_ALONE and report.windows == 0
+            material = self._database.run(
+                held.tenant, read_material, self.store, self._specs, current, pace.budget, window_only=crashes
+            )
+            if material is None:
                 # Settled by others, or forgotten: nothing is left to hold on to.
                 self._database.run(held.tenant, settle_without_extraction, held, [], keep=False, at_once=False)
                 return
+            window = material.window
             try:
-                if held.crashes_alone >= CRASHES_ALONE and report.windows == 0:
+                if crashes:
                     raise Dies("crashes")
                 # Where an answer was of no use, what was asked since then would be asked again if the mailbox were given back.
                 patience = PATIENT_SECONDS if pace.slow else BRIEF_SECONDS
                 with self._traced(window) as trace:
-                    committed = self._extract(held, window, report, keep=keep, patience=patience, stopping=stopping)
+                    committed = self._extract(held, material, report, keep=keep, patience=patience, stopping=stopping)
                     trace.note(learning__outcome=committed.outcome, learning__changes=committed.changes.total())
                 go_on = committed.go_on
                 report.windows += 1
@@ -215,20 +217,23 @@ class Extractor:
     def _extract(
         self,
         held: Claim,
-        window: Window,
+        material: Material,
         report: Report,
         *,
         keep: Callable[[], bool],
         patience: float,
         stopping: Callable[[], bool],
     ) -> Committed:
-        spec = self._spec(held, window)
+        window, spec, reading = material.window, material.spec, material.reading
+        if spec is None:
+            raise Waits("waiting for spec", f"spec {window.spec_hash[:12]} is not registered", CONFIGURATION_SECONDS)
         store_spec = spec.stores[self.store.name]
         model = self._asker.model(store_spec, spec)
         prompt = self.store.prompt(store_spec)
         extraction_id, started = uuid7(), datetime.now(UTC)
-        reading = self._reading(held, window, store_spec, spec.language)
-        known = label_known(self._database.run(held.tenant, known_to, self.store, reading, window, held.scope))
+        if reading is None:
+            raise Dies("no user_id")
+        known = label_known(material.known)
         model_name, note, operations = model.name, None, Operations(kept=(), dropped=Counter())
         if window.by_label:
             context = CallContext.of(
@@ -267,32 +272,6 @@ class Extractor:
             committed = self._commit(held, extraction, keep=keep())
         observe_extraction(self.store.name, committed.changes.total(), operations.dropped.items())
         return committed
-
-    def _reading(self, held: Claim, window: Window, spec: StoreSpec, language: str | None) -> Reading:
-        """Where this store writes for this mailbox, and what it reads. `Dies` where a user is needed and there is none."""
-        whose = (self.store.scope, self.store.namespaced, spec, held.user_id, held.session_id)
-        scope = written_scope(*whose)
-        if scope is None:
-            raise Dies("no user_id")
-        place = Place(
-            tenant=held.tenant,
-            store=self.store.name,
-            scope=scope,
-            user_id=held.user_id,
-            session_id=held.session_id,
-            namespace=(spec.namespace or GLOBAL_NAMESPACE) if self.store.namespaced else None,
-            agent_id=window.agent_id,
-            team_id=window.team_id,
-            language=language,
-        )
-        return Reading(place=place, scopes=read_scopes(*whose), spec=spec)
-
-    def _spec(self, held: Claim, window: Window) -> MachineSpec:
-        key = (held.tenant, window.spec_hash)
-        spec = self._database.run(held.tenant, self._specs.load, [key]).get(key)
-        if spec is None or self.store.name not in spec.stores:
-            raise Waits("waiting for spec", f"spec {window.spec_hash[:12]} is not registered", CONFIGURATION_SECONDS)
-        return spec
 
     def _commit(self, held: Claim, extraction: Extraction, *, keep: bool) -> Committed:
         """Commit; what lost against a concurrent writer is run again, the same patch, never the model."""

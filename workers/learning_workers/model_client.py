@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import openai
 from pydantic import BaseModel, ValidationError
 
 from learning_stores.retry_after import retry_after
@@ -33,7 +32,7 @@ from learning_workers.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
     from openai.types.chat import ChatCompletion
     from openai.types.responses import Response
 
@@ -139,6 +138,8 @@ class ModelClient:
         loop.close()
 
     async def _ask(self, question: Question) -> Reply:
+        import openai  # not with the module: it takes half a second to load, and few who load this ask
+
         began = time.monotonic()
         bill = _Bill()
         failure: ModelFailure | None = None
@@ -181,11 +182,13 @@ class ModelClient:
         return await (_responses if question.model.api == "responses" else _chat)(client, question, bill)
 
     def _client(self, model: Model) -> "AsyncOpenAI":
+        from openai import AsyncOpenAI
+
         key = self._key_of(model)
         if key is None:
             raise Misconfigured(f"{model.key_variable} is not set, and {model.name} needs it")
         if (model.base_url, key) not in self._clients:
-            self._clients[model.base_url, key] = openai.AsyncOpenAI(
+            self._clients[model.base_url, key] = AsyncOpenAI(
                 base_url=model.base_url, api_key=key, max_retries=0, timeout=self._deadline
             )
         return self._clients[model.base_url, key]
@@ -279,7 +282,7 @@ async def _chat(client: "AsyncOpenAI", question: Question, bill: _Bill) -> _Answ
     return _Answer(text=choice.message.content or "", failure=failure)
 
 
-def _of_status(error: openai.APIStatusError) -> ModelFailure:
+def _of_status(error: "APIStatusError") -> ModelFailure:
     """A failure for an HTTP status. The body's message is left out: servers repeat the question in it."""
     code = str(error.code or error.type or "")
     if not _CODE.fullmatch(code):

@@ -14,10 +14,11 @@ from uuid import UUID
 import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
 from learning_stores.database import Database
-from learning_stores.reservations import Begun, Offer, OverBudget, Unpriced, release, reserve
+from learning_stores.reservations import Begun, Offer, OverBudget, Unpriced, release, reserve, sweep
 from learning_workers.backoff import spread
 from learning_workers.calls import CallContext, CallRecord, record_call, record_of
 from learning_workers.gate import PATIENT_SECONDS
@@ -34,7 +35,10 @@ TURN_SPREAD_SECONDS = 600.0
 CROWDED_SECONDS = 5.0
 """When to look again where only calls under way take up the room."""
 UNPRICED_SECONDS = 60.0
+SWEEP_SECONDS = 10.0
+"""How often a process looks for what a tenant's dead workers left behind."""
 KEPT_RECORDS = 1_000
+KEPT_TENANTS = 10_000
 
 
 class NoBudget(Exception):
@@ -65,6 +69,7 @@ class Purse:
         self._catalogue = catalogue
         self.seconds = deadline + PATIENT_SECONDS + MARGIN_SECONDS
         self._unwritten: deque[tuple[float, CallRecord]] = deque(maxlen=KEPT_RECORDS)
+        self._swept: dict[str, float] = {}  # by tenant
         self._lock = threading.Lock()
 
     def reserve(self, context: CallContext, tokens: int) -> tuple[Reserved, Model]:
@@ -95,13 +100,22 @@ class Purse:
     def begin(self, begun: Begun, asked: Offer, cheaper: Offer | None = None) -> Offer:
         """The same of a call that is offered at a price. Raises `NoBudget`."""
         try:
-            return self._database.run(begun.tenant, reserve, begun, asked, cheaper)
+            return self._database.run(begun.tenant, self._begin, begun, asked, cheaper)
         except Unpriced as unpriced:
             raise NoBudget(unpriced.note, spread(UNPRICED_SECONDS)) from None
         except OverBudget as over:
             if over.seconds is None:
                 raise NoBudget(over.note, spread(CROWDED_SECONDS)) from None
             raise NoBudget(over.note, spread(over.seconds, TURN_SPREAD_SECONDS)) from None
+
+    def _begin(self, session: Session, begun: Begun, asked: Offer, cheaper: Offer | None) -> Offer:
+        now = time.monotonic()
+        if now - self._swept.get(begun.tenant, float("-inf")) > SWEEP_SECONDS:
+            sweep(session, begun.tenant)
+            if len(self._swept) >= KEPT_TENANTS:
+                self._swept.clear()
+            self._swept[begun.tenant] = now
+        return reserve(session, begun, asked, cheaper)
 
     def give_up(self, tenant: str, call_id: UUID) -> None:
         """Nobody was asked after all."""

@@ -249,7 +249,6 @@ def test_given_a_worker_killed_between_the_answer_and_the_record_when_another_go
     desk: Any, scripted: ScriptedModel, extractor: Callable[..., Extractor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.say(TEA)
-    worker = extractor()
     with monkeypatch.context() as patched:
 
         def killed(*_: Any, **__: Any) -> None:
@@ -257,12 +256,12 @@ def test_given_a_worker_killed_between_the_answer_and_the_record_when_another_go
 
         patched.setattr(Gate, "leave", killed)
         with pytest.raises(Killed):
-            desk.work(worker)
+            desk.work(extractor())
     assert (len(scripted.asked), calls(desk), len(under_way(desk))) == (1, [], 1)
     [begun] = under_way(desk)
 
     desk.over()
-    assert desk.work(worker).outcome == "extracted"
+    assert desk.work(extractor()).outcome == "extracted"
 
     lost, made = calls(desk)
     assert (lost["id"], lost["outcome"], lost["cost_usd"], lost["user_id"]) == (begun["id"], "lost", None, None)
