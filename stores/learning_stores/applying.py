@@ -23,6 +23,7 @@ from learning_stores.entities import Resolved, resolve
 from learning_stores.grounding import content_key
 from learning_stores.learning_rows import Raced
 from learning_stores.operations import Confirm, LiveLearning, Operation, Provenance, Put, Retire
+from learning_stores.pending_rows import PendingRows
 from learning_stores.replay_known import Passed
 from learning_stores.row_locks import Key, key_of, lock, successor
 
@@ -73,6 +74,7 @@ def apply(
             ids.append(application.retire(operation))
         else:
             ids.append(application.confirm(operation))
+    application.pending.flush()
     return Applied(changes=application.changes, learning_ids=tuple(ids))
 
 
@@ -104,6 +106,7 @@ class _Application:
         self.entities = entities
         self.gone = gone
         self.passed = passed
+        self.pending = PendingRows(session, source)
         self.changes: Counter[str] = Counter()
         self.room: int | None = None  # how many more learnings the scope may hold, once it was counted
         self.by_id = {learning.id: learning for learning in found}
@@ -159,10 +162,11 @@ class _Application:
         stated = proposal is not None and _says_the_same(proposal, operation)
         if replaced is not None:
             self._end(replaced, "superseded", new.said_at, learning_id)
-        rows.insert(self.session, self.source, new, learning_id)
+        self.pending.add(new, learning_id)
         self._remember(new, learning_id, "active")
         self._cite(learning_id, operation)
         if proposal is not None and stated:
+            self.pending.flush()
             rows.copy_evidence(self.session, self.source.place.tenant, proposal.id, learning_id)
             self._end(proposal, "superseded", new.said_at, learning_id)
         self.changes["added" if replaced is None else "updated"] += 1
@@ -188,14 +192,7 @@ class _Application:
         learning_id = uuid7()
         if proposal is not None:
             self._end(proposal, "superseded", new.said_at, learning_id)
-        rows.insert(
-            self.session,
-            self.source,
-            new,
-            learning_id,
-            awaits=awaits,
-            replaces=None if replaced is None else replaced.id,
-        )
+        self.pending.add(new, learning_id, awaits=awaits, replaces=None if replaced is None else replaced.id)
         self._remember(new, learning_id, "proposed")
         self._cite(learning_id, operation)
         self.changes["proposed"] += 1
@@ -207,6 +204,7 @@ class _Application:
         """The row that is live now, because enough distinct users' conversations support the statement; None: none is."""
         if awaits != "corroboration":
             return None
+        self.pending.flush()
         if rows.supporting_users(self.session, self.source.place.tenant, proposal.id) < CORROBORATING_USERS:
             return None
         if replaced is not None and replaced.id != proposal.id:
@@ -222,7 +220,8 @@ class _Application:
             return proposal.id
         # What only one of the two said has the support of one: the statement alone goes live.
         learning_id = uuid7()
-        rows.insert(self.session, self.source, replace(new, operation=core), learning_id)
+        self.pending.add(replace(new, operation=core), learning_id)
+        self.pending.flush()
         rows.mark_corroborated(self.session, self.source.place.tenant, learning_id, self.now)
         rows.copy_evidence(self.session, self.source.place.tenant, proposal.id, learning_id)
         self._end(proposal, "superseded", new.said_at, learning_id)
@@ -234,6 +233,7 @@ class _Application:
         target = self._target(operation.learning_id)
         said_at = max(citation.occurred_at for citation in operation.citations)
         if target is None:
+            self.pending.flush()
             if ended.take_back_again(self.session, self.source, operation.learning_id, said_at):
                 self._cite(operation.learning_id, operation)
                 self.changes["confirmed"] += 1
@@ -267,6 +267,7 @@ class _Application:
         if self.source.origin not in ("extraction", "tool"):
             return False
         if self.room is None:
+            self.pending.flush()
             self.room = rows.room(self.session, self.source.place)
         self.room -= 1
         if self.room < 0:
@@ -278,6 +279,7 @@ class _Application:
         awaits = self.admission.of(confidence_of(operation, self.source.origin))
         if awaits != "corroboration":
             return awaits is None
+        self.pending.flush()
         return not rows.supported_by_others(
             self.session, self.source.place.tenant, target.id, self.source.place.subject
         )
@@ -307,10 +309,11 @@ class _Application:
         return next((each for each in self.passed if each.was(operation.kind, operation.citations)), None)
 
     def _enter_history(self, new: rows.New, valid_to: datetime, replaced_by: UUID | None) -> UUID:
+        self.pending.flush()
         learning_id = ended.lapsed(self.session, self.source.place, new)
         if learning_id is None:
             learning_id = uuid7()
-            rows.insert(self.session, self.source, new, learning_id, valid_to=valid_to, replaced_by=replaced_by)
+            self.pending.add(new, learning_id, valid_to=valid_to, replaced_by=replaced_by)
         self._cite(learning_id, new.operation)
         self.changes["history"] += 1
         return learning_id
@@ -321,13 +324,16 @@ class _Application:
             return None
         if (here := self.by_id.get(learning_id)) is not None:
             return here
+        self.pending.flush()
         found = successor(self.session, self.source.place, learning_id)
         return None if found is None else self.by_id.get(found.id, found)
 
     def _cite(self, learning_id: UUID, operation: Operation) -> None:
-        rows.cite(self.session, self.source, learning_id, operation.citations)
+        self.pending.cite(learning_id, operation.citations)
 
     def _end(self, learning: LiveLearning, reason: str, said_at: datetime, replaced_by: UUID | None) -> None:
+        if learning.id in self.pending:
+            self.pending.flush()
         rows.retire(self.session, self.source, learning, reason, self.now, said_at, replaced_by)
         self.by_id.pop(learning.id, None)
         kept = self.live if learning.status == "active" else self.proposed

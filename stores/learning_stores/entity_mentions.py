@@ -5,8 +5,8 @@ that the same session spoke of lately come along, so that "it" and "they" can be
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -112,18 +112,31 @@ def known_entities(session: Session, store: str, reading: Reading, window: Windo
 def mention_keys(texts: Iterable[str]) -> list[str]:
     """The content key of each run of words that could be a name, each once; short runs of every text come first."""
     said = list(texts)
-    runs = (run for words in range(1, MAX_WORDS + 1) for each in said for run in _runs(each, words))
+    words = [(each, _words(each)) for each in said]
+    runs = (run for length in range(1, MAX_WORDS + 1) for each, found in words for run in _runs(each, found, length))
     unspaced = (run for each in said for run in _unspaced(each))
     return list(dict.fromkeys(map(content_key, islice(dict.fromkeys((*runs, *unspaced)), MAX_KEYS))))
 
 
-def _runs(said: str, words: int) -> Iterator[str]:
+_Word = tuple[int, int, int]
+"""Where a word starts and ends, and how many words from it on may be one name: those between which little stands."""
+
+
+def _words(said: str) -> list[_Word]:
+    found: list[_Word] = []
+    begins, reach = -1, 0
+    for word in reversed(list(_WORD.finditer(said))):
+        start, end = word.span()
+        reach = reach + 1 if _GAP.fullmatch(said, end, begins) and begins >= 0 else 1
+        begins = start
+        found.append((start, end, reach))
+    return found[::-1]
+
+
+def _runs(said: str, words: Sequence[_Word], length: int) -> Iterator[str]:
     """Runs of so many words, with what stands between them: "Acme, Inc", "AT&T"."""
-    found = list(_WORD.finditer(said))
-    for first in range(len(found) - words + 1):
-        inside = found[first : first + words]
-        if all(_GAP.fullmatch(said, left.end(), right.start()) for left, right in pairwise(inside)):
-            start, end = inside[0].start(), inside[-1].end()
+    for (start, _, reach), (_, end, _) in zip(words, words[length - 1 :], strict=False):
+        if reach >= length:
             yield said[start:end]
             if said[max(start - 1, 0)] in _LEADING:
                 yield said[start - 1 : end]

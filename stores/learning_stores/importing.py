@@ -254,7 +254,7 @@ def _state(session: Session, source: Provenance, record: ImportedLearning) -> Co
     (holder,) = applied.learning_ids
     if holder is not None:
         if later := [each for each in said if each not in before]:
-            rows.cite(session, source, holder, later)
+            rows.cite(session, source, [(holder, each) for each in later])
         decided = {"decided_by": record.decided_by, "decided_at": record.decided_at}
         own = {"tenant": source.place.tenant, "id": holder, "made_by": source.made_by}
         session.execute(_AS_IT_WAS, {**own, **decided, "confidence": record.confidence})
@@ -298,7 +298,8 @@ def _past(session: Session, source: Provenance, record: ImportedLearning) -> Cou
             "made_by": source.made_by,
         },
     )
-    rows.cite(session, source, source.made_by, _citations(source, record) or [Citation(occurred_at=record.valid_from)])
+    said = _citations(source, record) or [Citation(occurred_at=record.valid_from)]
+    rows.cite(session, source, [(source.made_by, each) for each in said])
     return Counter(past=1)
 
 

@@ -77,16 +77,18 @@ _INSERT = text("""
     INSERT INTO learning.learning (tenant, id, store, kind, scope, user_id, session_id, namespace, agent_id, team_id, about, target,
         content, content_key, data, language, status, confidence, valid_from, valid_to, live_from, retired_at, retired_reason,
         retired_by, replaced_by, replaces, awaits, origin, made_by)
-    VALUES (:tenant, :id, :store, :kind, :scope, :user_id, :session_id, :namespace, :agent_id, :team_id, :about, :target,
-        :content, :content_key, cast(:data AS jsonb), cast(coalesce(:language, 'english') AS regconfig), :status, :confidence,
-        :valid_from, :valid_to, :now, :retired_at, :retired_reason, :retired_by, :replaced_by, :replaces, :awaits, :origin,
-        :made_by)
+    SELECT :tenant, id, :store, kind, :scope, :user_id, :session_id, :namespace, :agent_id, :team_id, about, target, content,
+        content_key, data, cast(coalesce(:language, 'english') AS regconfig), status, confidence, valid_from, valid_to, now,
+        retired_at, retired_reason, retired_by, replaced_by, replaces, awaits, :origin, :made_by
+    FROM json_to_recordset(cast(:rows AS json)) AS new (
+        id uuid, kind text, about uuid, target uuid, content text, content_key text, data jsonb, status text, confidence float8,
+        valid_from timestamptz, valid_to timestamptz, now timestamptz, retired_at timestamptz, retired_reason text,
+        retired_by uuid, replaced_by uuid, replaces uuid, awaits text)
     ON CONFLICT (tenant, store, kind, scope, about, content_key, status) WHERE status <> 'retired' DO NOTHING
 """)
 
 
-def insert(
-    session: Session,
+def row_of(
     source: Provenance,
     new: New,
     learning_id: UUID,
@@ -95,47 +97,54 @@ def insert(
     replaces: UUID | None = None,
     valid_to: datetime | None = None,
     replaced_by: UUID | None = None,
-) -> None:
-    """Add a row: live, proposed (`awaits`), or history (`valid_to`), which is retired as it is made. Raises `Raced`."""
+) -> dict[str, Any]:
+    """A row to insert: live, proposed (`awaits`), or history (`valid_to`), which is retired as it is made."""
+    status = "retired" if valid_to is not None else "proposed" if awaits is not None else "active"
+    return {
+        "id": learning_id,
+        "kind": new.key.kind,
+        "about": new.key.about,
+        "target": new.target,
+        "content": new.operation.content,
+        "content_key": new.key.content_key,
+        "data": new.operation.data,
+        "status": status,
+        "confidence": new.confidence,
+        "valid_from": new.said_at,
+        "valid_to": None if valid_to is None else max(valid_to, new.said_at),
+        "now": new.now,
+        "retired_at": new.now if status == "retired" else None,
+        "retired_reason": "late" if status == "retired" else None,
+        "retired_by": source.made_by if status == "retired" else None,
+        "replaced_by": replaced_by,
+        "replaces": replaces,
+        "awaits": awaits,
+    }
+
+
+def insert(session: Session, source: Provenance, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, as `row_of` makes them, in one statement. Raises `Raced`."""
     place = source.place
     user_id, session_id = place.owner
-    status = "retired" if valid_to is not None else "proposed" if awaits is not None else "active"
     written: Any = session.execute(
         _INSERT,
         {
             "tenant": place.tenant,
-            "id": learning_id,
             "store": place.store,
-            "kind": new.key.kind,
             "scope": place.scope,
             "user_id": user_id,
             "session_id": session_id,
             "namespace": place.namespace,
             "agent_id": place.agent_id,
             "team_id": place.team_id,
-            "about": new.key.about,
-            "target": new.target,
-            "content": new.operation.content,
-            "content_key": new.key.content_key,
-            "data": to_json(new.operation.data).decode(),
             "language": place.language,
-            "status": status,
-            "confidence": new.confidence,
-            "valid_from": new.said_at,
-            "valid_to": None if valid_to is None else max(valid_to, new.said_at),
-            "now": new.now,
-            "retired_at": new.now if status == "retired" else None,
-            "retired_reason": "late" if status == "retired" else None,
-            "retired_by": source.made_by if status == "retired" else None,
-            "replaced_by": replaced_by,
-            "replaces": replaces,
-            "awaits": awaits,
             "origin": source.origin,
             "made_by": source.made_by,
+            "rows": to_json(rows).decode(),
         },
     )
-    if written.rowcount == 0:
-        raise Raced(new.key.kind)
+    if written.rowcount != len(rows):
+        raise Raced(", ".join(sorted({row["kind"] for row in rows})))
 
 
 _RETIRE = text("""
@@ -184,32 +193,32 @@ def activate(session: Session, tenant: str, learning_id: UUID, now: datetime) ->
 _CITE = text("""
     INSERT INTO learning.evidence (tenant, id, learning_id, origin, extraction_id, event_id, message, quote, user_id, subject,
                                    occurred_at)
-    VALUES (:tenant, :id, :learning_id, :origin, :extraction_id, :event_id, :message, :quote, :user_id, :subject, :occurred_at)
+    SELECT :tenant, id, learning_id, :origin, :extraction_id, event_id, message, quote, user_id, :subject, occurred_at
+    FROM json_to_recordset(cast(:rows AS json)) AS new (
+        id uuid, learning_id uuid, event_id uuid, message int, quote text, user_id text, occurred_at timestamptz)
     ON CONFLICT DO NOTHING
 """)
 
 
-def cite(session: Session, source: Provenance, learning_id: UUID, citations: Sequence[Citation]) -> None:
-    """Add evidence; what is there already stays once."""
-    session.execute(
-        _CITE,
-        [
-            {
-                "tenant": source.place.tenant,
-                "id": uuid7(),
-                "learning_id": learning_id,
-                "origin": source.origin,
-                "extraction_id": source.made_by,
-                "event_id": citation.event_id,
-                "message": citation.message,
-                "quote": citation.quote,
-                "user_id": citation.user_id,
-                "subject": source.place.subject,
-                "occurred_at": citation.occurred_at,
-            }
-            for citation in citations
-        ],
-    )
+def cite(session: Session, source: Provenance, cited: Sequence[tuple[UUID, Citation]]) -> None:
+    """Add evidence, each with the learning that it is for; what is there already stays once."""
+    rows = [
+        {
+            "id": uuid7(),
+            "learning_id": learning_id,
+            "event_id": citation.event_id,
+            "message": citation.message,
+            "quote": citation.quote,
+            "user_id": citation.user_id,
+            "occurred_at": citation.occurred_at,
+        }
+        for learning_id, citation in cited
+    ]
+    place = source.place
+    common = {
+        "tenant": place.tenant, "origin": source.origin, "extraction_id": source.made_by, "subject": place.subject
+    }  # fmt: skip  # one line
+    session.execute(_CITE, {**common, "rows": to_json(rows).decode()})
 
 
 _CORROBORATED = text("UPDATE learning.learning SET decided_at = :now WHERE tenant = :tenant AND id = :id")

@@ -3,7 +3,7 @@
 Where a budget holds, a call is begun only if what was spent today, what all calls under way may cost and what this one may cost
 have room in it. Where a cap has room for fewer than a hundred such calls, those of one tenant are let through one after the
 other (a lock, for as long as the sum takes), so that two cannot both take the last room. What a worker left behind that died
-between its question and the record becomes a call that was lost: its cost is not known.
+between its question and the record takes up no room, and a sweep makes it a call that was lost: its cost is not known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,11 +66,13 @@ class Begun:
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('learning.budget/' || :tenant, 0))")
 
+# Not waited for until it is on disk: the record of the call is, and that is later in the log.
 _COLUMNS = """
     INSERT INTO learning.budget_reservation (tenant, id, extraction_id, store, purpose, model_asked, prompt_name, prompt_version,
         events, usd, mailbox_id, token, expires_at)
     SELECT :tenant, :id, :extraction_id, :store, :purpose, :model, :prompt_name, :prompt_version, :events, :usd, :mailbox_id,
-        :token, clock_timestamp() + :seconds * interval '1 s'"""
+        :token, clock_timestamp() + :seconds * interval '1 s'
+    FROM set_config('synchronous_commit', 'off', true)"""
 
 _RESERVE = text(_COLUMNS)
 _RESERVE_UNBOUNDED = text(f"""{_COLUMNS}

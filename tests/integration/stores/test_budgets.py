@@ -14,7 +14,7 @@ from learning_schemas.ids import uuid7
 from learning_stores import mailbox
 from learning_stores.budgets import Budget, budgets_of, budgets_today, remove_budget, set_budget, spent_today
 from learning_stores.database import Database
-from learning_stores.reservations import Begun, Offer, OverBudget, Unpriced, release, reserve
+from learning_stores.reservations import Begun, Offer, OverBudget, Unpriced, release, reserve, sweep
 
 
 def budget(usd: str, tenant: str = "default", store: str = "*", near: str = "0.8") -> Budget:
@@ -215,7 +215,7 @@ def test_given_64_workers_with_calls_of_all_sizes_at_the_cap_when_they_begin_at_
     assert Decimal("0.5") - Decimal("0.2") < reserved <= Decimal("0.5") + max(sizes)
 
 
-def test_given_a_lease_that_ended_when_another_call_is_begun_then_its_reservation_is_released_and_the_call_counts_as_lost(
+def test_given_a_lease_that_ended_when_another_call_is_begun_then_it_has_room_and_a_sweep_counts_the_first_as_lost(
     app_db: Database, dispatcher_db: Database, everything_db: Database
 ) -> None:
     take_in(dispatcher_db, event(), spec=PROFILE_ONLY)
@@ -230,20 +230,21 @@ def test_given_a_lease_that_ended_when_another_call_is_begun_then_its_reservatio
         connection.exec_driver_sql("UPDATE learning.mailbox SET lease_until = now() - interval '1 s'")
     app_db.run("default", reserve, begun(), offer("0.08"))
 
+    assert app_db.run("default", sweep, "default") == 1
     assert len(under_way(everything_db)) == 1
     [lost] = rows(everything_db, "SELECT * FROM learning.model_call")
     assert (lost["id"], lost["outcome"], lost["model_asked"], lost["cost_usd"]) == (call.id, "lost", "dear", None)
     assert (lost["subject"], lost["user_id"]) == ("", None)
 
 
-def test_given_a_call_without_a_lease_when_its_time_is_over_then_it_counts_as_lost(
+def test_given_a_call_without_a_lease_when_its_time_is_over_then_a_sweep_counts_it_as_lost(
     app_db: Database, everything_db: Database
 ) -> None:
     app_db.run("default", reserve, begun(seconds=-1), offer("0.08"))
     app_db.run("acme", reserve, begun(tenant="acme"), offer("0.08"))
     assert rows(everything_db, "SELECT FROM learning.model_call") == []
 
-    app_db.run("default", reserve, begun(), offer("0.08"))
+    assert app_db.run("default", sweep, "default") == 1
 
     assert [row["outcome"] for row in rows(everything_db, "SELECT * FROM learning.model_call")] == ["lost"]
 
