@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_machine import LearnedKnowledgeConfig, LearningMachine, Receipt, SessionContextConfig
-from learning_ops.stack import Addresses
+from learning_ops.addresses import Addresses
 from learning_schemas.results import Learning
 from learning_schemas.scope import GLOBAL_NAMESPACE, session_scope, user_scope
 from learning_stores.database import Database

@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
+from learning_ops.addresses import Addresses
 from learning_ops.embedded import DataDirectory, EmbeddedServices
 from learning_ops.environment import CURATING, IMPORTING, INHERITED, MISBEHAVING, OUTWARD, STORING, environment
 from learning_ops.process import ManagedProcess, ProcessDied, free_port, wait_until
@@ -28,29 +28,13 @@ _SERVICE_SECONDS = 120.0
 _PORTS_TRIED = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addresses:
-    """Where everything is: the URLs of the three roles that log in, and of Redis; all with passwords.
-
-    The superuser's is not among them: its password is in the data directory's secrets alone.
-    """
-
-    database_url: str
-    dispatcher_database_url: str
-    owner_database_url: str
-    redis_url: str
-
-    def env(self) -> dict[str, str]:
-        """As `LEARNING_*` variables."""
-        return {f"LEARNING_{name.upper()}": value for name, value in self.__dict__.items()}
-
-
 class Stack:
     """Everything that turns emitted events into memory, on a data directory that the caller holds.
 
     `openai_key` is needed with model "openai"; it goes to the workers' environment alone. `embedding` are the variables that
     say what embeds; what the model brings along where there are none. With `controlled`, the offline model can be told to
-    misbehave while it runs. `tell` hears what is started.
+    misbehave while it runs. The dispatcher serves metrics and probes on `metrics_port`, each worker on the one after the last.
+    `tell` hears what is started.
     """
 
     def __init__(
@@ -62,6 +46,7 @@ class Stack:
         embedding: EmbeddingVariables | None = None,
         operators: bool = False,
         controlled: bool = False,
+        metrics_port: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data = data
@@ -71,6 +56,8 @@ class Stack:
         self._embedding_variables = embedding
         self._operators = operators
         self._controlled = controlled
+        self._metrics_port = metrics_port
+        self.metrics_ports: dict[str, int] = {}  # by the process's name
         self._tell = tell
         self._children: list[ManagedProcess] = []
         self._addresses: Addresses | None = None
@@ -207,7 +194,8 @@ class Stack:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", "LEARNING_REDIS_URL")
         argv = ["-m", "learning_ops.main", "dispatcher"]
         # What embeds, without a key: whether there is anything to nudge a worker for.
-        return self._process("dispatcher", argv, {**wanted, **self.embedding.name_alone}, inherited=INHERITED | STORING)
+        env = {**wanted, **self.embedding.name_alone, **self._measured("dispatcher")}
+        return self._process("dispatcher", argv, env, inherited=INHERITED | STORING)
 
     def _worker(self, store: str) -> ManagedProcess:
         return self._working(store, _THREADS, {**self.model.env, **self.model.key}, outward=not self.model.is_offline)
@@ -221,12 +209,9 @@ class Stack:
         wanted = _only(self.addresses.env(), *_AGENTS)
         options = ["-Q", f"learning.{queue}", "-P", "threads", "-c", str(threads), "-n", f"{queue}@%h", "-E"]
         inherited = INHERITED | IMPORTING | (OUTWARD if outward else frozenset())
-        return self._process(
-            queue.replace("_", "-") + "-worker",
-            [*_CELERY, "worker", *options, *_ALONE],
-            {**wanted, **env, **models_file()},
-            inherited=inherited,
-        )
+        name = queue.replace("_", "-") + "-worker"
+        env = {**wanted, **env, **models_file(), **self._measured(name)}
+        return self._process(name, [*_CELERY, "worker", *options, *_ALONE], env, inherited=inherited)
 
     def _curator(self) -> ManagedProcess:
         wanted = _only(self.addresses.env(), "LEARNING_DISPATCHER_DATABASE_URL", *_AGENTS)
@@ -234,8 +219,16 @@ class Stack:
         options = ["-Q", "learning.curator", "-P", "solo", "-B", "-s", schedule, "-n", "curator@%h", "-E"]
         argv = [*_CELERY, "worker", *options, *_ALONE]
         wanted |= {**self.embedding.without_key, **self.model.env, **self.model.key, **models_file()}
+        wanted |= self._measured("curator")
         outward = frozenset() if self.model.is_offline else OUTWARD
         return self._process("curator", argv, wanted, inherited=INHERITED | STORING | CURATING | outward)
+
+    def _measured(self, name: str) -> dict[str, str]:
+        """What tells a process its port for metrics and probes, where it is to have one."""
+        if self._metrics_port is None:
+            return {}
+        self.metrics_ports[name] = self._metrics_port + len(self.metrics_ports)
+        return {"LEARNING_METRICS_PORT": str(self.metrics_ports[name])}
 
     def _flower(self, port: int) -> ManagedProcess:
         # By variables, not options: a process list shows these to everybody.

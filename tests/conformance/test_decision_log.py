@@ -11,9 +11,9 @@ from conformance.test_stores import decided
 from decision_log import DecisionLogStore
 from harness import Place
 from learning_machine import CustomStoreConfig
+from learning_ops.addresses import Addresses
 from learning_ops.conformance import Said, known_as
 from learning_ops.conformance.scene import Scene
-from learning_ops.stack import Addresses
 
 PORT = "We decided to use port 80 because it is free."
 

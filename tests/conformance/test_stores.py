@@ -14,8 +14,8 @@ from learning_machine import (
     SessionContextConfig,
     UserProfileConfig,
 )
+from learning_ops.addresses import Addresses
 from learning_ops.conformance import Said, StoreCase, StoreConformance, known_as
-from learning_ops.stack import Addresses
 from learning_stores.registry import installed
 
 

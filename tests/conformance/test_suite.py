@@ -10,8 +10,8 @@ import pytest
 from conformance.test_stores import TestDecisionLog as Sound
 from decision_log import DecisionLogStore
 from learning_machine import CustomStoreConfig, Operations, Put
+from learning_ops.addresses import Addresses
 from learning_ops.conformance.scene import Scene
-from learning_ops.stack import Addresses
 from learning_stores import learning_rows, rendering
 from learning_stores.grounding import storable
 from learning_stores.store import Grounds

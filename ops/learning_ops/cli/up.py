@@ -30,6 +30,14 @@ def up(
     model: Annotated[
         Model, typer.Option(help="What extracts: rules on this machine, or OpenAI (reads OPENAI_API_KEY).")
     ] = Model.OFFLINE,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_000,
+            help="Serve metrics and probes on loopback: the dispatcher on this port, the workers on those after it.",
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C or SIGTERM: Postgres, Redis, model, dispatcher, workers, curator, Flower.
 
@@ -68,6 +76,7 @@ def up(
                 openai_key=key,
                 embedding=embedding,
                 operators=True,
+                metrics_port=metrics_port,
                 tell=lambda what: console.print(f"starting {what} …", style="dim"),
             )
             console.print(f"Learning Machine, data in {data}")
@@ -106,6 +115,8 @@ def _introduce(stack: "Stack", data: Path, console: "Console") -> None:
     console.print(
         f"Flower  http://127.0.0.1:{stack.flower_port}  user {FLOWER_USER}  password {stack.data.secret('flower')}"
     )
+    for number, (name, port) in enumerate(stack.metrics_ports.items()):
+        console.print(f"{'        ' if number else 'metrics '}http://127.0.0.1:{port}/metrics  {name}")
     here = Path(ENV_FILE).absolute() == stack.data.env_path
     if here:
         console.print(
@@ -160,4 +171,6 @@ def _reembed_note(stack: "Stack") -> str | None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(help=prose(up), epilog=examples("up", "up --data /var/lib/learning --model openai"))(up)
+    app.command(
+        help=prose(up), epilog=examples("up", "up --data /var/lib/learning --model openai", "up --metrics-port 9101")
+    )(up)

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+from learning_ops.addresses import Addresses
 from learning_ops.embedded import DataDirectory, EmbeddedServices
 from learning_ops.migration import migrate
-from learning_ops.stack import DATABASE, Addresses
+from learning_ops.stack import DATABASE
 from learning_stores.roles import APP, DISPATCHER, OWNER
 
 

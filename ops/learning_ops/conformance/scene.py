@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from learning_machine import LearningMachine
+from learning_ops.addresses import Addresses
 from learning_ops.conformance.case import KnownLines, Said, StoreCase
-from learning_ops.stack import Addresses
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import uuid7
 from learning_schemas.scope import GLOBAL_NAMESPACE, USER_NAMESPACE

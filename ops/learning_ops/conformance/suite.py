@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from learning_ops.addresses import Addresses
 from learning_ops.conformance import writer
 from learning_ops.conformance.case import StoreCase
 from learning_ops.conformance.database import embedded_database
 from learning_ops.conformance.scene import Scene
-from learning_ops.stack import Addresses
 from learning_schemas.errors import InvalidArgument
 from learning_schemas.marker import CLOSING, OPENING, cut_recalled
 from learning_schemas.scope import USER_NAMESPACE
