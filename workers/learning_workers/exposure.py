@@ -102,7 +102,9 @@ class _Server(ThreadingHTTPServer):
         os.register_at_fork(after_in_child=close_in_child)
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which asks the resolver for this host's name, and waits for it.
+        # Not HTTPServer's, which asks the resolver for this host's name, and waits for it. A process that takes the place of one
+        # that was just asked something does not wait for the kernel to forget that connection.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         socket.socket.bind(self.socket, self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])

@@ -79,8 +79,11 @@ def answers(port: int) -> bool:
         return False
 
 
-def test_given_it_is_closed_when_another_listens_then_the_port_is_free(exposure: Exposure) -> None:
+def test_given_it_is_closed_just_after_it_answered_when_another_listens_then_the_port_is_free(
+    exposure: Exposure,
+) -> None:
     port = exposure.port
+    assert answers(port)
     exposure.close()
     again = Exposure("127.0.0.1", port, CollectorRegistry(), live=lambda: NO, ready=lambda: YES).start()
     try:
