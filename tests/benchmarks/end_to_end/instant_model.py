@@ -124,9 +124,10 @@ def response(body: dict[str, Any]) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """One client's connection, kept open: a request at a time, each answered as soon as it is whole."""
+    """One client's connection, kept open: a request at a time, each answered so many seconds after it is whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._received = b""
         self._transport: asyncio.Transport | None = None
 
@@ -145,15 +146,18 @@ class _Connection(asyncio.Protocol):
             body, self._received = self._received[end + 4 : whole], self._received[whole:]
             told = response(json.loads(body)) if body else b'{"status": "ok"}'
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(told)}\r\n\r\n"
-            self._transport.write(head.encode() + told)
+            if self._seconds and body:
+                asyncio.get_running_loop().call_later(self._seconds, self._transport.write, head.encode() + told)
+            else:
+                self._transport.write(head.encode() + told)
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, seconds: float) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = await loop.create_server(_Connection, "127.0.0.1", port)
+    server = await loop.create_server(lambda: _Connection(seconds), "127.0.0.1", port)
     try:
         await stop.wait()
     finally:
@@ -161,4 +165,4 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))

@@ -35,8 +35,8 @@ class Servers:
         return {"Postgres": self.services.postgres.process.pid, "Redis": self.services.redis.process.pid}
 
     @contextmanager
-    def place(self) -> Iterator["Bench"]:
-        """A new database, an emptied Redis and a model that answers at once; all that is started here ends with the block."""
+    def place(self, model_seconds: float = 0.0) -> Iterator["Bench"]:
+        """A new database, an emptied Redis and a model that takes so long; all that is started here ends with the block."""
         urls = (self.services.postgres.url(_TEMPLATE), self.services.redis.url)
         with new_place(urls, _TEMPLATE) as place:
             path = os.pathsep.join(each for each in (os.fspath(_TESTS), os.environ.get("PYTHONPATH")) if each)
@@ -51,7 +51,9 @@ class Servers:
             }
             processes = Processes(place)
             try:
-                model = processes.start("model", ["-m", "benchmarks.end_to_end.instant_model", str(port)])
+                model = processes.start(
+                    "model", ["-m", "benchmarks.end_to_end.instant_model", str(port), str(model_seconds)]
+                )
                 wait_until(partial(serves, model, port, "/"), START_SECONDS, "the model serving", alive=[model])
                 yield Bench(place=place, processes=processes, running={"model": model}, servers=self)
             finally:
