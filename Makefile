@@ -29,6 +29,7 @@ up: setup  ## the same stack, kept running in the foreground
 	@$(BIN)/learning-machine up
 
 cookbook: setup  ## the cookbook's examples, on one embedded stack: ONLY=01_basics or ONLY=01_basics/03, MODEL=openai
+	@$(if $(RECIPES),,echo "no example begins with ONLY=$(ONLY): cookbook/README.md lists them, such as 01_basics/03" >&2; exit 2)
 	@PYTHONPATH=cookbook/08_advanced LEARNING_STORES=decision_log:DecisionLogStore \
 	  $(BIN)/learning-machine run $(if $(MODEL),--model $(MODEL)) $(RECIPES)
 

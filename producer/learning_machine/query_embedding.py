@@ -1,7 +1,8 @@
 """The query's embedding: one HTTP call with a deadline of its own, beside recall, and never a reason to fail.
 
 None means that text has to do: nothing is configured, the answer was late, or there was none. That is counted, and logged once a
-minute without the query. A call that is late is cut off, so that a silent server holds neither thread nor event loop.
+minute without the query; what is late because the process has just begun is no warning. A call that is late is cut off, so that
+a silent server holds neither thread nor event loop.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ MAX_QUERY = 8_000
 RESTING_SECONDS = 1.0
 FAILURES_BEFORE_REST = 5
 """After so many failures in a row the endpoint is left alone for a second: who is down answers no sooner for being asked."""
+START_SECONDS = 5.0
+"""Until the first answer, for so long from the first query: being late is the cost of beginning, and no warning."""
 _LOG_SECONDS = 60.0
 _GRACE = 0.05  # how much longer a thread waits for the background loop to keep the deadline
 
@@ -53,6 +56,7 @@ class QueryEmbedder:
         self._rests_until = 0.0
         self._logged_at = -_LOG_SECONDS
         self._unlogged = 0
+        self._asked_at: float | None = None
 
     @property
     def model(self) -> str:
@@ -79,10 +83,11 @@ class QueryEmbedder:
         text, within = _asked(query), self._deadline if deadline is None else min(self._deadline, deadline)
         if (known := self._known(text)) is not None or self._rests(text):
             return known
+        begins = self._begins()
         try:
             return self._keep(text, self._wait(self._ask(text, within), within))
         except EmbeddingFailed as failure:
-            self._failed(failure)
+            self._failed(failure, begins=begins)
             return None
 
     async def aembed(self, query: str, deadline: float | None = None) -> list[float] | None:
@@ -90,14 +95,15 @@ class QueryEmbedder:
         text, within = _asked(query), self._deadline if deadline is None else min(self._deadline, deadline)
         if (known := self._known(text)) is not None or self._rests(text):
             return known
+        begins = self._begins()
         try:
             async with asyncio.timeout(within):
                 return self._keep(text, await asyncio.wrap_future(self._ask(text, within)))
         except TimeoutError:
-            self._failed(late(within))
+            self._failed(late(within), begins=begins)
             return None
         except EmbeddingFailed as failure:
-            self._failed(failure)
+            self._failed(failure, begins=begins)
             return None
 
     def close(self) -> None:
@@ -145,7 +151,17 @@ class QueryEmbedder:
                 self._cache.popitem(last=False)
         return list(vector)
 
-    def _failed(self, failure: EmbeddingFailed) -> None:
+    def _begins(self) -> bool:
+        """Whether what is asked for now may be late by our own start: the SDK is being imported, or the first connection made."""
+        now = time.monotonic()
+        with self._lock.mutex:
+            if self._asked_at is None:
+                self._asked_at = now
+            first = self._counts["embedded"] == 0 and now - self._asked_at < START_SECONDS
+        return first or not self._client.made
+
+    def _failed(self, failure: EmbeddingFailed, *, begins: bool) -> None:
+        """Count it and log it; what is late because the process begins as no warning."""
         now = time.monotonic()
         with self._lock.mutex:
             self._counts["late" if failure.outcome == "timeout" else "failed"] += 1
@@ -154,6 +170,10 @@ class QueryEmbedder:
             if self._failures >= FAILURES_BEFORE_REST:
                 self._rests_until = now + max(RESTING_SECONDS, min(failure.retry_after or 0.0, 60.0))
             self._unlogged += 1
+            if begins and failure.outcome == "timeout":
+                # No sign of trouble; the next line tells how many there were.
+                logger.info("a query was not embedded, and recall goes by its words: the process has just begun")
+                return
             if now - self._logged_at < _LOG_SECONDS:
                 return
             count, self._unlogged, self._logged_at = self._unlogged, 0, now

@@ -87,6 +87,12 @@ class EmbeddingClient:
         self._forget_parent()
         self._client()
 
+    @property
+    def made(self) -> bool:
+        """Whether the SDK is there, or could not be had: a call before that waits for it, and is late."""
+        making = self._making if self._pid == os.getpid() else None
+        return making is not None and making.done()
+
     def embed(self, texts: Sequence[str], deadline: float) -> Embedded:
         """Embed the texts in one call, within `deadline` seconds. Raises `EmbeddingFailed`."""
         waiting = self.submit(self.ask(texts, deadline))

@@ -4,6 +4,7 @@ Only what the table says is taken: agno keeps insights in a knowledge base of it
 one, that has no equal here is listed with its reason.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from learning_stores.database import driver_url
-from learning_stores.import_agno_row import AgnoRow, Left, Mapped
+from learning_stores.import_agno_row import MAX_ROW_BYTES, AgnoRow, Left, Mapped, row_of
 from learning_stores.import_agno_rows import mapped
 from learning_stores.import_record import Imported, NotImported
 
@@ -22,8 +23,25 @@ SHARED_BY = "agno"
 """Whose import it is, of what belongs to no user."""
 
 _READ_AT_ONCE = 500
-_COLUMNS = (
-    "learning_id, learning_type, namespace, user_id, agent_id, team_id, session_id, entity_id, entity_type, content"
+_CONNECT_SECONDS = 10
+"""For a server that is silent, and for a table that somebody holds."""
+# No such table, schema or column, or no name of one; but not that it may not be read.
+_NO_SUCH_TABLE = re.compile("42(?!501)...|3F000|0A000")
+_TEXTS = [
+    "learning_id",
+    "learning_type",
+    "namespace",
+    "user_id",
+    "agent_id",
+    "team_id",
+    "session_id",
+    "entity_id",
+    "entity_type",
+]
+# As text, whatever type a table of this name gives them: Python cannot read all JSON that Postgres holds, and a driver that
+# fails on one row fails on all.
+_COLUMNS = ", ".join(f"cast({name} AS text) AS {name}" for name in _TEXTS) + (
+    ", CASE WHEN octet_length(cast(content AS text)) <= :most THEN cast(content AS text) END AS content"
 )
 
 
@@ -56,15 +74,16 @@ def read_agno(url: str, table: str = "ai.agno_learnings") -> AgnoLearnings:
 
     Raises `NotImported` where there is no such table, `ConfigurationError` for what is no Postgres URL.
     """
-    engine = create_engine(driver_url(url, "from_agno"))
+    engine = create_engine(driver_url(url, "from_agno"), connect_args={"connect_timeout": _CONNECT_SECONDS})
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_CONNECT_SECONDS}s'"))
             return _read(connection, table)
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) in ("42P01", "3F000", "42703"):  # no table, no schema, no such column
+    except DBAPIError as error:
+        if _NO_SUCH_TABLE.fullmatch(getattr(error.orig, "sqlstate", None) or ""):
             raise NotImported(
-                table, "is no table of agno's learnings in this database: --table names another"
+                table, "is no table of agno's learnings in this database: --table names another, as schema.table"
             ) from None
         raise
     finally:
@@ -74,14 +93,14 @@ def read_agno(url: str, table: str = "ai.agno_learnings") -> AgnoLearnings:
 def _read(connection: Connection, table: str) -> AgnoLearnings:
     name = ".".join(connection.dialect.identifier_preparer.quote(part) for part in table.split("."))
     rows = connection.execution_options(yield_per=_READ_AT_ONCE).execute(
-        text(f"SELECT {_COLUMNS}, created_at, updated_at FROM {name} ORDER BY created_at, learning_id")  # noqa: S608 - quoted above
+        text(f"SELECT {_COLUMNS}, created_at, updated_at FROM {name} ORDER BY created_at, learning_id"),  # noqa: S608 - quoted above
+        {"most": MAX_ROW_BYTES},
     )
-    found: list[AgnoRow] = [AgnoRow(**row._mapping) for row in rows]
-    names = {
-        (row.scope, row.entity_id, row.entity_type): row.entity_name
-        for row in found
-        if row.learning_type == "entity_memory"
-    }
+    found: list[AgnoRow] = [row_of(row._asdict()) for row in rows]
+    names: dict[Any, dict[str | None, str]] = defaultdict(dict)
+    for row in found:
+        if row.learning_type == "entity_memory":
+            names[row.scope, row.entity_id][row.entity_type] = row.entity_name
     by_user: dict[str | None, list[Mapped]] = defaultdict(list)
     left: list[Left] = []
     for row in found:

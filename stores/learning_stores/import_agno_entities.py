@@ -83,8 +83,8 @@ def _tie(row: AgnoRow, about: EntityName, tie: Any, names: Names, said: Callable
     if not isinstance(tie, dict) or not tie.get("entity_id") or not tie.get("relation"):
         return "it names no entity, or no relation"
     far_id, far_type = str(tie["entity_id"]), tie.get("entity_type")
-    of_that_id = [(type_, name) for (scope, id_, type_), name in names.items() if scope == row.scope and id_ == far_id]
-    matching = [each for each in of_that_id if far_type in (None, each[0])]
+    of_that_id = names.get((row.scope, far_id), {})
+    matching = [each for each in of_that_id.items() if far_type in (None, each[0])]
     if len(matching) > 1:
         return f"it names {far_id}, and there are several of that id"
     if not matching and far_type is None:

@@ -1,10 +1,15 @@
 """A row of agno's table, what is read from it, and what is said of that."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from learning_schemas.finding import first_finding
+from learning_schemas.limits import Id
 from learning_schemas.redaction import Redactor
 from learning_schemas.scope import GLOBAL_NAMESPACE, USER_NAMESPACE
 from learning_stores.grounding import storable
@@ -13,7 +18,13 @@ from learning_stores.operations import Put
 
 INTERNAL = frozenset({"user_id", "session_id", "agent_id", "team_id", "created_at", "updated_at"})
 """What agno keeps in a content beside what it says."""
+MAX_ROW_BYTES = 8_388_608
+"""Of a row's content as text: what is larger is no memory of a user, a session or an entity."""
 _REDACT = Redactor()
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_LEVELS = 64
+"""Of nesting in a content."""
+_MAX_DIGITS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,8 @@ class AgnoRow:
     content: Any
     created_at: int
     updated_at: int | None
+    unread: str | None = None
+    """Why there is no content, where it could not be read."""
 
     @property
     def scope(self) -> tuple[str, str | None]:
@@ -67,12 +80,49 @@ class AgnoRow:
     def entity_name(self) -> str:
         """The entity's name, or its id in words."""
         named = self.content.get("name") if isinstance(self.content, dict) else None
-        return " ".join(str(clean(str(named))).split()) if named else in_words(self.entity_id or "")
+        return " ".join(str(named).split()) if named else in_words(self.entity_id or "")
 
     @property
     def moment(self) -> datetime:
         """When it was last changed; now where that is no time."""
         return when(self.updated_at or self.created_at) or datetime.now(UTC)
+
+
+def row_of(columns: Mapping[str, Any]) -> AgnoRow:
+    """A row from its columns, of which the content is text: read, without secrets, or with the reason why it cannot be read."""
+    content, unread = None, None
+    try:
+        content = clean(_parsed(columns["content"]))
+    except ValueError as error:
+        unread = f"its content {error}"
+    return AgnoRow(**{**columns, "content": content, "unread": unread})
+
+
+def _parsed(content: str | None) -> Any:
+    """The content as Python has it. Raises ValueError for what only Postgres can hold, with the reason."""
+    if content is None:
+        raise ValueError(f"is empty, or larger than {MAX_ROW_BYTES // 1_048_576} MiB")
+    try:
+        return json.loads(content, parse_int=_whole)
+    except json.JSONDecodeError:
+        raise ValueError("is no JSON") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:  # Python refuses some thousands, with advice for programmers
+        raise ValueError(f"has a number of more than {_MAX_DIGITS:,} digits")
+    return int(digits)
+
+
+def wrong_id(value: str) -> str | None:
+    """Why nobody could be named so here; None for an id."""
+    try:
+        _ID.validate_python(value)
+    except ValidationError as error:
+        return first_finding(error).problem
+    return None
 
 
 @dataclass
@@ -87,8 +137,8 @@ class Statement:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-Names = Mapping[tuple[tuple[str, str | None], str | None, str | None], str]
-
+Names = Mapping[tuple[tuple[str, str | None], str | None], Mapping[str | None, str]]
+"""The entities' names, by type, of each scope and id: an id alone names no entity where several types have it."""
 
 Found = Iterator[tuple[str, Statement | str]]
 """What of a row, and the statement, or why it is left out."""
@@ -131,13 +181,18 @@ def when(value: Any) -> datetime | None:
     return found if found is None or found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def clean(value: Any) -> Any:
-    """Without what Postgres takes in no text, and without secrets, as everything that is emitted."""
+def clean(value: Any, levels: int = _LEVELS) -> Any:
+    """Without what Postgres takes in no text, and without secrets, as everything that is emitted.
+
+    Raises ValueError for more than `levels` of nesting.
+    """
     if isinstance(value, str):
         kept, _ = _REDACT(storable(value))
         return kept
+    if levels == 0 and isinstance(value, (list, dict)):
+        raise ValueError("is nested too deeply")
     if isinstance(value, list):
-        return [clean(item) for item in value]
+        return [clean(item, levels - 1) for item in value]
     if isinstance(value, dict):
-        return {clean(name): clean(item) for name, item in value.items()}
+        return {clean(name): clean(item, levels - 1) for name, item in value.items()}
     return value

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from learning_schemas.finding import first_finding
 from learning_schemas.scope import USER_NAMESPACE
+from learning_stores.entity_names import MAX_NAME
 from learning_stores.grounding import content_key
 from learning_stores.import_agno_entities import entity_of, of_entity
 from learning_stores.import_agno_row import (
@@ -24,10 +25,10 @@ from learning_stores.import_agno_row import (
     Mapped,
     Names,
     Statement,
-    clean,
     items,
     moment_of,
     words_of,
+    wrong_id,
 )
 from learning_stores.import_record import Imported, ImportedEntity, ImportedLearning
 from learning_stores.operations import EntityName, Put
@@ -47,7 +48,7 @@ _DECISIONS = "decisions have no store here; cookbook/08_advanced/decision_log.py
 def mapped(row: AgnoRow, names: Names) -> tuple[list[Mapped], list[Left]]:
     """The records of a row, and what of it has no equal here. `names` are the entities' names by scope, id and type."""
     where = f"row {row.learning_id}"
-    content = clean(row.content)
+    content = row.content
     if (why := _no_equal(row, content)) is not None:
         return [], [Left(row=row.learning_id, what=row.learning_type, why=why)]
     records: list[Mapped] = []
@@ -59,6 +60,8 @@ def mapped(row: AgnoRow, names: Names) -> tuple[list[Mapped], list[Left]]:
     if row.learning_type == "entity_memory":
         _add(records, left, row, where, "entity", partial(_imported_entity, row, entity_of(row)))
     for what, statement in _STATEMENTS[row.learning_type](row, content, names):
+        if isinstance(statement, Statement) and len(str(statement.put.data.get("name", ""))) > MAX_NAME:
+            statement = f"its name has more than {MAX_NAME} characters"
         if isinstance(statement, str):
             left.append(Left(row=row.learning_id, what=what, why=statement))
         else:
@@ -71,17 +74,21 @@ def _no_equal(row: AgnoRow, content: Any) -> str | None:
         return _DECISIONS
     if row.learning_type not in _STATEMENTS:
         return "no store here is of this type"
+    if row.unread is not None:
+        return row.unread
     if not isinstance(content, dict):
         return "its content is no object"
-    if row.owner is None and row.learning_type != "entity_memory":
+    if not row.owner and row.learning_type != "entity_memory":
         return "it belongs to no user, and imports are of users"
     if row.learning_type == "session_context" and not row.session_id:
         return "it names no session"
     if row.learning_type == "entity_memory":
         if not row.entity_id or not row.entity_type:
             return "it names no entity, or no type of one"
-        if row.scope[0] == USER_NAMESPACE and row.user_id is None:
+        if row.scope[0] == USER_NAMESPACE and not row.user_id:
             return 'it lies in the namespace "user" and names no user'
+    if row.owner is not None and (wrong := wrong_id(row.owner)) is not None:
+        return f"its user_id {wrong}"
     return None
 
 

@@ -72,6 +72,8 @@ _FOLLOWED = text("""
 _LANGUAGE = text("SELECT cfgname FROM pg_catalog.pg_ts_config")
 
 _LINKED_AT_ONCE = 200
+_MAX_INDEXED = 2_500
+"""Bytes of tenant, scope and key together: they are the key of an index, which holds 2,704 with what stands beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,12 @@ def plan(database: Database, wanted: Import) -> Plan:
             raise NotImported(f"{where}, {wrong[0]}", wrong[1])
         if record.language is not None and record.language not in languages:
             raise NotImported(f"{where}, language", "is not a text search configuration of this database")
+        place = _place(wanted, record)
+        if len(f"{place.tenant}{place.scope}{record.content_key}".encode()) > _MAX_INDEXED:
+            raise NotImported(
+                f"{where}, content_key",
+                f"takes more than {_MAX_INDEXED:,} bytes with tenant, user, session and namespace",
+            )
         learnings[record.status] += 1
         waiting.append(_change_id(wanted, record.id))
         if len(waiting) >= _LINKED_AT_ONCE:

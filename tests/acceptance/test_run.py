@@ -19,6 +19,15 @@ print(sorted(name for name in os.environ if name.startswith(("OPENAI_", "LEARNIN
 import beside, above
 """
 HANGS = "import signal\nprint('runs', flush=True)\nsignal.pause()\n"
+KILLS = """
+import psutil, time
+runner = next(each for each in psutil.Process().parents() if "run" in each.cmdline())
+for process in runner.children(recursive=True):
+    if "dispatcher" in process.cmdline():
+        process.kill()
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+"""
 
 
 def _env(cwd: Path) -> dict[str, str]:
@@ -104,3 +113,18 @@ def test_given_no_key_or_no_file_when_run_then_it_says_so_before_anything_starts
     assert (keyless.returncode, missing.returncode) == (1, 2)
     assert "OPENAI_API_KEY is not set" in keyless.stderr
     assert "two.py" in missing.stderr
+
+
+def test_given_a_part_of_the_system_that_dies_when_files_are_run_then_it_is_named_and_the_rest_is_not_run() -> None:
+    with directory() as cwd:
+        folder = _write(cwd, kills=KILLS, after="print('after')")
+        files = [str(folder / f"{name}.py") for name in ("kills", "after")]
+
+        ended = run("run", *files, cwd=cwd, env=_env(cwd))
+
+        assert ended.returncode == 1, ended.stderr
+        assert f"dispatcher ended (killed by SIGKILL) while {files[0]} ran" in ended.stderr
+        assert f"not run: {files[1]}" in ended.stderr
+        assert "after" not in ended.stdout
+        assert "Traceback" not in ended.stderr
+        assert processes_of(cwd) == []

@@ -1,6 +1,8 @@
 """The cookbook's files: those that its index names, each short, explained, and written against the public API alone."""
 
 import ast
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,17 @@ def test_given_an_example_when_read_then_it_is_short_says_its_idea_and_uses_the_
     assert "time" not in imported
     private = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
     assert private == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed: apt-get install make")
+def test_given_a_name_that_no_example_has_when_make_is_asked_for_it_then_it_says_where_they_are_listed() -> None:
+    asked = subprocess.run(
+        ["make", "-o", "setup", "cookbook", "ONLY=nowhere"],
+        cwd=COOKBOOK.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert asked.returncode == 2
+    assert "no example begins with ONLY=nowhere: cookbook/README.md lists them" in asked.stderr

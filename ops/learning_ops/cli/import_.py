@@ -42,7 +42,7 @@ def import_(
     --yes is required. Exit 1 for a file that cannot be taken, with the line and the field, and for a user who is closed.
 
     With --from-agno all users of agno's table come in, and what they share; what has no equal here is listed, row by row, with
-    the reason. The table is read in one snapshot and not changed.
+    the reason. The table is read in one snapshot and not changed. Insights, which agno keeps in its knowledge base, do not come in.
     """
     from learning_ops.cli.asking import confirmed, counted
     from learning_ops.cli.failure import WrongUsage, reaching_postgres

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from learning_stores.importing import Import
 
 
+_INSIGHTS = (
+    "not looked at: insights (learned_knowledge), which agno keeps in its knowledge base and not in this table:"
+    " they are not imported"
+)
+_MAX_TOLD, _MAX_REASON = 120, 400
+
+
 def import_from_agno(
     url: str,
     table: str,
@@ -34,6 +41,7 @@ def import_from_agno(
     from learning_schemas.errors import SubjectClosed
     from learning_stores.database import Database
     from learning_stores.import_agno import read_agno
+    from learning_stores.import_record import NotImported
     from learning_stores.importing import plan, run_import
     from learning_stores.settings import AgentSettings
 
@@ -48,7 +56,7 @@ def import_from_agno(
         for each in _imports(found, tenant=tenant, user=user, shared=shared, by=by):
             try:
                 planned = plan(database, each)
-            except SubjectClosed as error:
+            except (SubjectClosed, NotImported) as error:
                 left.append({"row": None, "what": f"user {each.user_id}", "why": str(error)})
                 continue
             imports.append(each)
@@ -61,8 +69,9 @@ def import_from_agno(
             f" ({known:,} were imported before); {counted(entities, 'entity', 'entities')}; left out: {len(left):,}"
         )
         for one in left:
-            where = f"row {one['row']}, " if one["row"] is not None else ""
-            note(f"left out: {where}{one['what']}: {one['why']}")
+            where = f"row {_short(one['row'])}, " if one["row"] is not None else ""
+            note(f"left out: {where}{_short(one['what'])}: {_short(one['why'], _MAX_REASON)}")
+        note(_INSIGHTS)
         if dry_run:
             if as_json:
                 print_json({"learnings": dict(brings), "entities": entities, "known": known, "left": left})
@@ -75,6 +84,14 @@ def import_from_agno(
         print_json({**done, "left": left})
     else:
         typer.echo(told_of(done))
+
+
+def _short(told: str, most: int = _MAX_TOLD) -> str:
+    """A value of the table's on one line that no terminal obeys."""
+    from learning_ops.cli.table import plain
+
+    line = plain(" ".join(told.split())).plain
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def _imports(found: "AgnoLearnings", *, tenant: str, user: str | None, shared: bool, by: str | None) -> "list[Import]":

@@ -13,7 +13,13 @@ from learning_ops.cli.option import examples, prose
 from learning_ops.cli.up import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+
+    from learning_ops.process import ManagedProcess
+
+_TAIL_LINES = 5
 
 
 def run(
@@ -29,7 +35,7 @@ def run(
 
     Starts what `up` starts but for curator and Flower, in a temporary directory, and tells the files where it is by
     LEARNING_… variables. Each file has a tenant of its own. Ends with the status of the first file that failed; what
-    comes after it is run too.
+    comes after it is run too, unless a part of the system died under it.
     """
     from rich.console import Console
 
@@ -78,8 +84,21 @@ def _run(files: list[Path], model: Model, key: str, place: Path, notes: "Console
                     typer.echo(f"{chr(10) if number else ''}── {file}")
                 if (status := run_script(file, script_env(stack, file))) != 0:
                     failed[file] = status if status > 0 else 128 - status
+                if ended := [each for each in (*stack.services.processes, *stack.children) if not each.alive]:
+                    _tell_of(ended, file, files[number + 1 :], notes)
+                    failed.setdefault(file, 1)
+                    break
             notes.print("stopping", style="dim")
     return failed
+
+
+def _tell_of(ended: "Sequence[ManagedProcess]", file: Path, left: list[Path], notes: "Console") -> None:
+    """Say what is gone: without it the file could only wait, and what comes after it too."""
+    for process in ended:
+        notes.print(f"{process.name} ended ({process.ending}) while {file} ran", style="red")
+        notes.print(process.log_tail(_TAIL_LINES), style="dim")
+    if left:
+        notes.print(f"not run: {', '.join(map(str, left))}", style="red")
 
 
 def register(app: typer.Typer) -> None:

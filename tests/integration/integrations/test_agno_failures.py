@@ -58,7 +58,7 @@ def test_given_redis_and_postgres_away_when_run_in_every_way_then_each_answer_is
     assert all(f"Hello {number}." in answer for number, answer in zip((1, 2), answers, strict=True))
     assert seconds < 8
     assert {"search_learnings", "save_learning"} <= set(chat.tools)
-    for what in ("recall failed", handed_over):
+    for what in ("recall failed", handed_over, "It is not learned from: LearningMachine(spool_dir=…)"):
         assert caplog.text.count(what) == 1
 
 

@@ -1,20 +1,24 @@
 """agno's own learnings, written by agno into a real database, come into a tenant; what has no equal is listed."""
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from agno.db.postgres import PostgresDb
 from agno.learn import LearningMachine as AgnoMachine
 from agno.learn.schemas import DecisionLog, SessionContext, UserProfile
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from harness import Place, rows
 from learning_machine import EntityMemoryConfig, LearningMachine
 from learning_stores.database import Database
 from learning_stores.import_agno import SHARED_BY, read_agno
+from learning_stores.import_agno_row import MAX_ROW_BYTES
 from learning_stores.import_record import NotImported
 from running_stack import run
 
@@ -217,8 +221,106 @@ def test_given_parts_that_cannot_be_kept_when_read_then_each_is_listed_with_the_
     ]
 
 
+WIDE = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(1_990))
+"""Text that no index can hold: of many different characters of three bytes each."""
+POISONED: list[tuple[str, str, str | None, str, str]] = [
+    # id, type, user, content as JSON, and what is said of it
+    (
+        "long-id",
+        "user_memory",
+        "z" * 5_000,
+        '{"memories": ["x"]}',
+        "its user_id string should have at most 255 characters",
+    ),
+    ("unseen-id", "user_memory", "al\x1bice", '{"memories": ["x"]}', "its user_id has a control character"),
+    ("spaced-id", "user_memory", " alice ", '{"memories": ["x"]}', "its user_id has space around it"),
+    ("empty-id", "user_memory", "", '{"memories": ["x"]}', "it belongs to no user"),
+    ("own-of-nobody", "entity_memory", "", '{"name": "Rex"}', "names no user"),
+    ("number", "user_profile", "alice", f'{{"age": 1{"0" * 5_000}}}', "a number of more than 1,000 digits"),
+    ("deep", "user_profile", "alice", f'{{"a": {"[" * 900}1{"]" * 900}}}', "is nested too deeply"),
+    ("deeper", "user_profile", "alice", f'{{"a": {"[" * 3_000}1{"]" * 3_000}}}', "is nested too deeply"),
+    ("deep-name", "entity_memory", "alice", f'{{"name": {"[" * 700}1{"]" * 700}}}', "is nested too deeply"),
+    ("huge", "user_profile", "alice", f'{{"a": "{"x" * (MAX_ROW_BYTES + 1)}"}}', "larger than 8 MiB"),
+    ("wide-field", "user_profile", "alice", f'{{"{WIDE}": "v"}}', "its name has more than 200 characters"),
+    ("wide-property", "entity_memory", "alice", f'{{"properties": {{"{WIDE}": 1}}}}', "its name has more than 200"),
+    ("\x1b[2Jleft\nout", "mood\x1b[31m", "alice", "{}", "no store here is of this type"),
+]
+
+
+def test_given_a_poisoned_table_when_imported_then_each_bad_row_is_listed_and_everything_else_comes(
+    place: Place, agno_url: str, everything_db: Database
+) -> None:
+    sane = len(read_agno(agno_url).left)
+    with psycopg.connect(agno_url.replace("+psycopg", "")) as connection:
+        for name, kind, user, content, _ in POISONED:
+            connection.execute(
+                "INSERT INTO ai.agno_learnings (learning_id, learning_type, namespace, user_id, entity_id, entity_type,"
+                " content, created_at) VALUES (%s, %s, 'user', %s, %s, 'thing', cast(%s AS jsonb), 1790000000)",
+                (name, kind, user, name, content),
+            )
+
+    found = read_agno(agno_url)
+    done = told(place, "--from-agno", agno_url, "--yes")
+
+    reasons = {each.row: each.why for each in found.left}
+    assert len(found.left) == sane + len(POISONED)
+    for name, _, _, _, why in POISONED:
+        assert why in reasons[name], name
+    assert done.returncode == 0, done.stderr
+    listed = [line for line in done.stderr.splitlines() if line.startswith("left out: row")]
+    assert len(listed) == len(found.left)
+    assert max(map(len, listed)) < 700
+    assert "\x1b" not in done.stderr
+    assert "insights (learned_knowledge)" in done.stderr
+    with machine_of(place) as machine:
+        assert {"Is vegetarian", "Prefers window seats"} <= set(machine.recall(user_id="alice").memories)
+    users = {row["user_id"] for row in rows(everything_db, "SELECT DISTINCT user_id FROM learning.learning")}
+    assert users <= {"alice", "bob", SHARED_BY, None}
+
+
+def test_given_a_key_that_no_index_holds_when_planned_then_that_user_is_listed_and_nothing_is_left_half_done(
+    place: Place, agno_url: str, everything_db: Database
+) -> None:
+    name = "\U0001f9ea" * 200
+    with psycopg.connect(agno_url.replace("+psycopg", "")) as connection:
+        connection.execute(
+            "INSERT INTO ai.agno_learnings (learning_id, learning_type, user_id, session_id, content, created_at)"
+            " VALUES ('far', 'session_context', %s, %s, jsonb_build_object(cast(%s AS text), 1, 'goal', 'A trip'), 1790000000)",
+            ("\U0001f9ed" * 255, "\U0001f9ee" * 255, name),
+        )
+
+    done = told(place, "--from-agno", agno_url, "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert "takes more than 2,500 bytes" in done.stderr
+    stored = rows(everything_db, "SELECT DISTINCT user_id AS id FROM learning.learning WHERE user_id IS NOT NULL")
+    assert {row["id"] for row in stored} <= {"alice", "bob", SHARED_BY}
+
+
+def test_given_a_server_that_is_silent_when_read_then_it_ends_and_says_so(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learning_stores.import_agno._CONNECT_SECONDS", 2)  # the least that Postgres' library takes
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(OperationalError, match="timeout expired"),
+    ):
+        read_agno(f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x")
+
+
+def test_given_a_table_that_somebody_holds_when_read_then_it_ends_and_says_so(
+    place: Place, agno_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learning_stores.import_agno._CONNECT_SECONDS", 1)
+    with psycopg.connect(agno_url.replace("+psycopg", "")) as connection:
+        connection.execute("LOCK TABLE ai.agno_learnings")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            read_agno(agno_url)
+
+
 def test_given_a_database_without_agnos_table_when_imported_then_it_says_so(place: Place) -> None:
-    with pytest.raises(NotImported, match="--table names another"):
-        read_agno(place.superuser_url)
+    for table in ("ai.agno_learnings", "", "a.b.c", 'x"; DROP TABLE y', "pg_class"):
+        with pytest.raises(NotImported, match="--table names another"):
+            read_agno(place.superuser_url, table)
     both = told(place, "file.jsonl", "--from-agno", place.superuser_url)
     assert (both.returncode, both.stderr.strip()) == (2, "give either a file or --from-agno")

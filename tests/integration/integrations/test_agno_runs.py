@@ -222,9 +222,12 @@ def test_given_post_hooks_of_the_users_when_a_run_ends_then_they_are_called_as_b
     assert len(events(1)) == 1
 
 
-def test_given_the_lines_of_the_guide_when_run_then_they_make_an_agent_with_our_memory(
-    place: Place, chat: ChatModel, monkeypatch: pytest.MonkeyPatch
+def test_given_the_lines_of_the_guide_when_run_then_they_make_an_agent_whose_second_session_remembers(
+    place: Place, chat: ChatModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("LEARNING_MODEL", "offline-rules-1")
+    monkeypatch.setenv("LEARNING_MODEL_BASE_URL", chat.url)
+    monkeypatch.setenv("LEARNING_MODEL_API_KEY", "not-a-key")
     monkeypatch.setenv("LEARNING_DATABASE_URL", place.app_url)
     monkeypatch.setenv("LEARNING_REDIS_URL", place.redis_url)
     guide = (Path(__file__).parents[3] / "docs" / "migrating-from-agno.md").read_text()
@@ -237,7 +240,8 @@ def test_given_the_lines_of_the_guide_when_run_then_they_make_an_agent_with_our_
     assert set(names["learning"].memory.spec.stores) == {
         "user_profile", "session_context", "entity_memory", "learned_knowledge",
     }  # fmt: skip
-    names["learning"].close()
+    assert "From memory: I'm allergic to peanuts." in capsys.readouterr().out
+    names["model"].get_client().close()
 
 
 def test_given_a_run_that_waits_for_a_person_when_it_goes_on_then_one_event_has_the_question_and_the_answer(

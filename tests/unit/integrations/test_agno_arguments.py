@@ -1,8 +1,10 @@
 """agno's arguments as ours: taken over, ignored with a word, or refused."""
 
+import asyncio
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,10 +120,12 @@ def test_given_arguments_without_a_meaning_then_each_is_logged_once_and_the_mach
                 entity_memory=EntityMemoryConfig(max_facts_per_entity=3, supersession_threshold=0.5),
                 knowledge=object(),
                 model=object(),
+                debug_mode=True,
             )
 
     told = sorted(record.getMessage().split(" is ignored")[0] for record in caplog.records)
     assert told == [
+        "debug_mode",
         "entity_memory.max_facts_per_entity",
         "entity_memory.supersession_threshold",
         "knowledge",
@@ -178,6 +182,53 @@ def test_given_what_agno_looks_up_then_it_finds_views_of_our_stores() -> None:
     assert not made.requires_history
     with pytest.raises(ours.ConfigurationError, match="learning-machine curate"):
         _ = made.curator
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda made: made.build_context(user_id="alice", namespace="team-a"), "namespace"),
+        (lambda made: made.recall("alice", "s1", "Acme?", "acme", "company"), "entity_id"),
+        (lambda made: made.recall(user_id="alice", entity_type="company"), "entity_type"),
+        (lambda made: asyncio.run(made.abuild_context(user_id="alice", namespace="team-a")), "namespace"),
+        (lambda made: asyncio.run(made.arecall(user_id="alice", entity_id="acme")), "entity_id"),
+        (lambda made: made.get_tools(user_id="alice", namespace="team-a"), "namespace"),
+        (lambda made: asyncio.run(made.aget_tools(user_id="alice", namespace="team-a")), "namespace"),
+        (lambda made: made.process([], user_id="alice", namespace="user"), "namespace"),
+        (lambda made: asyncio.run(made.aprocess([], user_id="alice", namespace="user")), "namespace"),
+        (lambda made: made.session_context_store.get("s1"), "session_context_store"),
+        (lambda made: made.entity_memory_store.get("acme", "company"), "entity_memory_store"),
+        (lambda made: made.entity_memory_store.search("acme", namespace="team-a"), "entity_memory_store"),
+        (lambda made: made.entity_memory_store.print("acme", "company"), "entity_memory_store"),
+        (lambda made: made.learned_knowledge_store.search("x", namespace="team-a"), "learned_knowledge_store"),
+        (lambda made: asyncio.run(made.user_profile_store.aget("alice", "s1")), "user_profile_store"),
+    ],
+)
+def test_given_what_agno_takes_in_a_call_and_we_do_not_then_it_is_refused_and_nothing_else_is_read_or_written(
+    call: Callable[[Any], Any], argument: str
+) -> None:
+    made = machine(user_profile=True, session_context=True, entity_memory=True, learned_knowledge=True, namespace="ops")
+
+    with pytest.raises(ours.InvalidArgument) as caught:
+        call(made)
+
+    assert caught.value.argument == argument
+    assert made.get_tools(user_id="alice", session_id="s1", namespace="ops")  # its own may be repeated
+
+
+def test_given_what_agnos_stores_write_by_then_it_is_said_what_does_so_here() -> None:
+    store: Any = machine(user_profile=True).user_memory_store
+
+    with pytest.raises(AttributeError, match=r"'add_memory' .* learning\.memory: add, update, retract, forget"):
+        store.add_memory("alice", "Is vegetarian")
+    assert getattr(store, "config", None) is None
+
+
+def test_given_a_machine_as_agno_stores_it_when_made_again_then_it_is_refused_since_the_tenant_is_not_in_it() -> None:
+    stored = machine(user_profile=True, tenant="acme", name="support").to_dict()
+
+    with pytest.raises(ours.ConfigurationError, match="registry"):
+        LearningMachine.from_dict(stored)
 
 
 def test_given_a_component_that_is_stored_then_its_machine_is_a_reference_and_never_one_of_agnos() -> None:

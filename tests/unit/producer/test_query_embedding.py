@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,9 +14,11 @@ import pytest
 
 from embedding_doubles import DIMENSIONS, Hang, vectors
 from forking import in_child
+from harness import eventually
 from learning_machine import query_embedding
 from learning_machine.query_embedding import FAILURES_BEFORE_REST, QueryEmbedder
 from learning_ops.offline.embeddings import embed
+from learning_stores.embedding_client import EmbeddingClient
 from learning_stores.embedding_endpoint import EmbeddingEndpoint
 from scripted_model import Answer, ScriptedModel
 
@@ -147,6 +150,39 @@ def test_given_an_endpoint_that_fails_when_queries_are_embedded_then_none_raises
     assert "(5 since" in told[1]
     assert not any(QUERY in line for line in told)
     assert embedder.counts.failed == 6
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_given_a_process_that_begins_when_queries_are_late_then_no_warning_says_so_and_one_that_is_late_afterwards_is_one(
+    scripted: ScriptedModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    imported = threading.Event()
+    made = EmbeddingClient._make
+    monkeypatch.setattr(EmbeddingClient, "_make", lambda client: imported.wait(30) and made(client))
+    hang = Hang()
+    scripted.answer = hang
+    embedder = late(scripted, 0.05)
+
+    def ask(query: str) -> None:
+        assert (asyncio.run(embedder.aembed(query)) if asynchronous else embedder.embed(query)) is None
+
+    try:
+        with caplog.at_level(logging.WARNING):
+            ask("a")
+            ask("b")
+            assert caplog.records == []
+            imported.set()
+            eventually(lambda: embedder._client.made, "the client is made")
+            ask("c")  # the first connection
+            assert caplog.records == []
+            monkeypatch.setattr(query_embedding, "START_SECONDS", 0.0)
+            ask("d")
+    finally:
+        hang.go.set()
+        embedder.close()
+
+    assert ["(4 since" in record.getMessage() for record in caplog.records] == [True]
+    assert embedder.counts.late == 4
 
 
 def test_given_failure_after_failure_when_queries_are_embedded_then_the_endpoint_is_left_alone_for_a_while(

@@ -13,7 +13,7 @@ from agno.learn import config as theirs
 from learning_machine import config as ours
 from learning_machine.integrations.agno.notices import ignored
 from learning_machine.integrations.agno.schemas import schema_of
-from learning_schemas.errors import ConfigurationError
+from learning_schemas.errors import ConfigurationError, InvalidArgument
 from learning_schemas.scope import GLOBAL_NAMESPACE
 
 _OURS: Mapping[str, type[ours.StoreConfig]] = {
@@ -50,6 +50,22 @@ _NOT_MEANT: Mapping[str, str] = {
     "agent_can_search": "Leave it out: the agent may search where it may save",
 }
 """What is True or None unless somebody sets it; set, it would change what is done, and nothing here does that."""
+
+
+_NO_NAMESPACE = "A machine has one: LearningMachine(namespace=…), or namespace=… of a store's config"
+_NO_ENTITY = "Ask learning.memory.entity(name), or give the question as message"
+
+
+def refuse_of_a_call(given: Mapping[str, Any], namespace: str) -> None:
+    """Raise `InvalidArgument` for what agno takes in a call and no call does here: it would be read from or written elsewhere.
+
+    `namespace` is the machine's own, which a call may repeat. Nothing in a run of agno's gives any of these.
+    """
+    remedies = {"namespace": _NO_NAMESPACE, "entity_id": _NO_ENTITY, "entity_type": _NO_ENTITY}
+    for name, remedy in remedies.items():
+        value = given.get(name)
+        if value is not None and not (name == "namespace" and value == namespace):
+            raise InvalidArgument(name, "is an argument of agno's, which has no meaning in a call here", remedy)
 
 
 @dataclass(repr=False)

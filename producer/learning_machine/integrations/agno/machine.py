@@ -6,7 +6,7 @@ from typing import Any, TypedDict, Unpack
 from agno.learn import machine as theirs
 
 from learning_machine.config import Configuration, StoreArguments, configure
-from learning_machine.integrations.agno.arguments import stores_of
+from learning_machine.integrations.agno.arguments import refuse_of_a_call, stores_of
 from learning_machine.integrations.agno.conversation import Said, spoken
 from learning_machine.integrations.agno.hook import LearningHook
 from learning_machine.integrations.agno.notices import ignored
@@ -17,6 +17,9 @@ from learning_machine.integrations.agno.views import StoreView
 from learning_machine.lock import Lock
 from learning_schemas.errors import ConfigurationError
 from learning_stores.settings import AgentSettings
+
+_BEHIND_MESSAGE = ("entity_id", "entity_type", "namespace")
+"""What agno's recall takes by place behind the message."""
 
 
 class MachineOptions(TypedDict, total=False):
@@ -79,6 +82,11 @@ class LearningMachine(theirs.LearningMachine):
             ignored("max_updates_per_run", "workers take all that a conversation says; budgets limit what it may cost")
         if model is not None and not isinstance(model, str):
             ignored("model", "the workers' model extracts: LEARNING_MODEL names it, or model='gpt-5-mini' as a name")
+        if debug_mode:
+            ignored(
+                "debug_mode",
+                "`learning-machine trace` and `status` tell what became of a turn, and the log what failed",
+            )
         self._given = _given(self, options)
         self._configuration = _configured(self._given)
         self._memory: Memory | None = None
@@ -90,30 +98,54 @@ class LearningMachine(theirs.LearningMachine):
         if settings.database_url is not None or db is not None:
             self._connect(db)
 
-    # What agno calls, with agno's arguments. Nothing of it raises in a run.
+    # What agno calls, with agno's arguments. Nothing of it raises in a run; a call by hand is refused what it would not be given.
 
     def build_context(
-        self, user_id: str | None = None, session_id: str | None = None, message: str | None = None, *_: Any, **__: Any
+        self,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        message: str | None = None,
+        *others: Any,
+        **named: Any,
     ) -> str:
         """What is remembered, for the prompt; empty where it could not be recalled within its deadline."""
+        self._check_recall(others, named)
         return self._turns.recall(user_id, session_id, message).context
 
     async def abuild_context(
-        self, user_id: str | None = None, session_id: str | None = None, message: str | None = None, *_: Any, **__: Any
+        self,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        message: str | None = None,
+        *others: Any,
+        **named: Any,
     ) -> str:
         """`build_context` for asyncio."""
+        self._check_recall(others, named)
         return (await self._turns.arecall(user_id, session_id, message)).context
 
     def recall(
-        self, user_id: str | None = None, session_id: str | None = None, message: str | None = None, *_: Any, **__: Any
+        self,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        message: str | None = None,
+        *others: Any,
+        **named: Any,
     ) -> dict[str, Any]:
         """The same as learnings, by store."""
+        self._check_recall(others, named)
         return by_store(self._turns.recall(user_id, session_id, message))
 
     async def arecall(
-        self, user_id: str | None = None, session_id: str | None = None, message: str | None = None, *_: Any, **__: Any
+        self,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        message: str | None = None,
+        *others: Any,
+        **named: Any,
     ) -> dict[str, Any]:
         """`recall` for asyncio."""
+        self._check_recall(others, named)
         return by_store(await self._turns.arecall(user_id, session_id, message))
 
     def get_tools(
@@ -126,6 +158,7 @@ class LearningMachine(theirs.LearningMachine):
         **_: Any,
     ) -> list[Callable[..., Any]]:
         """The tools of our stores, for the agent. Without a user those of stores that need none."""
+        refuse_of_a_call({"namespace": namespace}, self.namespace)
         return self._turns.tools(False, user_id=user_id, session_id=session_id, agent_id=agent_id, team_id=team_id)
 
     async def aget_tools(
@@ -138,6 +171,7 @@ class LearningMachine(theirs.LearningMachine):
         **_: Any,
     ) -> list[Callable[..., Any]]:
         """`get_tools` for asyncio."""
+        refuse_of_a_call({"namespace": namespace}, self.namespace)
         return self._turns.tools(True, user_id=user_id, session_id=session_id, agent_id=agent_id, team_id=team_id)
 
     def process(
@@ -151,6 +185,7 @@ class LearningMachine(theirs.LearningMachine):
         **kwargs: Any,
     ) -> None:
         """Hand a conversation over. In a run, where agno calls this before the answer is there, the post-hook does it."""
+        refuse_of_a_call({"namespace": namespace}, self.namespace)
         if kwargs.get("run_metrics") is None:
             said = Said(messages=spoken(messages), history="auto")
             self._turns.give(said, user_id=user_id, session_id=session_id, agent_id=agent_id, team_id=team_id)
@@ -175,6 +210,9 @@ class LearningMachine(theirs.LearningMachine):
     def acapture_hook(self) -> Callable[..., None]:
         """The same: it holds up no event loop."""
         return self._hook
+
+    def _check_recall(self, others: tuple[Any, ...], named: dict[str, Any]) -> None:
+        refuse_of_a_call(named | dict(zip(_BEHIND_MESSAGE, others, strict=False)), self.namespace)
 
     def _instructions_text(self) -> str:
         return self.memory.instructions()
@@ -213,6 +251,15 @@ class LearningMachine(theirs.LearningMachine):
             "curator",
             "is agno's, and works on agno's tables",
             "Give prune=… to a store's config, or run `learning-machine curate`",
+        )
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> theirs.LearningMachine:
+        """Refused: what agno stores of a machine has no tenant and no address. Raises `ConfigurationError`."""
+        raise ConfigurationError(
+            "from_dict",
+            "would make a machine without the tenant, the addresses and the options of the one that was stored",
+            "Declare the machine, with its name, on the registry that loads the component",
         )
 
     def attach(self, owner: Any) -> None:

@@ -11,7 +11,10 @@ from learning_machine.integrations.agno.handover import Handover
 from learning_machine.integrations.agno.notices import Notices
 from learning_machine.integrations.agno.tools import Memory, as_function
 from learning_machine.machine import RECALL_SECONDS
+from learning_schemas.errors import NotAccepted
 from learning_schemas.results import Recall
+
+_KEEP = "LearningMachine(spool_dir=…) keeps what no server takes, for `learning-machine spool drain`"
 
 
 class Turns:
@@ -77,6 +80,10 @@ class Turns:
         def emit() -> None:
             try:
                 self._memory().emit(said.messages, history=said.history, **ids)
+            except NotAccepted as error:
+                # Nobody has it in hand to send it again, as its own message would have it.
+                told = "; ".join(f"{place}: {cause}" for place, cause in error.causes.items())
+                self._notices.failed("handing a turn over", f"{told}. It is not learned from: {_KEEP}")
             except Exception as error:
                 self._notices.failed("handing a turn over", error)
 
