@@ -22,6 +22,7 @@ from learning_machine.machine import LearningMachine
 from learning_machine.tool import Tool
 from learning_schemas.errors import (
     ConfigurationError,
+    EventForgotten,
     InvalidArgument,
     InvalidEvent,
     LearningMachineError,
@@ -83,6 +84,7 @@ __all__ = [
     "Entity",
     "EntityMemoryConfig",
     "EntityName",
+    "EventForgotten",
     "Evidence",
     "Export",
     "ForgetReceipt",

@@ -38,7 +38,7 @@ from learning_machine.query_embedding import QueryEmbedder
 from learning_machine.recall_counts import RecallCounts
 from learning_machine.recalling import Recalling
 from learning_machine.recent import RecentEvents
-from learning_machine.settling import FAILURES, Waiting
+from learning_machine.settling import FAILURES, Waiting, look
 from learning_machine.toolbox import Toolbox
 from learning_schemas.errors import ConfigurationError, InvalidArgument, InvalidEvent
 from learning_schemas.event import ConversationCompleted, History
@@ -47,7 +47,6 @@ from learning_schemas.redaction import Redactor
 from learning_schemas.results import Receipt
 from learning_schemas.tracing import span
 from learning_stores.database import Database
-from learning_stores.deliveries import delivery_states
 from learning_stores.recall import Recaller
 from learning_stores.rendering import headings_of
 from learning_stores.settings import AgentSettings
@@ -237,17 +236,18 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         """Wait until an event is extracted, and say what became of it: store name to delivery state.
 
         Asks for its mailboxes to be worked on at once, whatever their debounce; a pause or a budget stays. Returns when every
-        delivery is settled or dead; raises `SettleTimeout`, with `.states`, after `timeout` seconds.
+        delivery is settled or dead; raises `SettleTimeout`, with `.states`, after `timeout` seconds, and `EventForgotten`
+        where the event's user or session was forgotten.
         """
         waiting = Waiting(receipt, timeout, self.spec, self.tenant)
         for pause in waiting.pauses():
             try:
-                found = self._database.run(receipt.tenant, delivery_states, *waiting.event, flush=True)
+                found = self._database.run(receipt.tenant, look, receipt)
             except FAILURES as error:
                 waiting.failed(error)
             else:
                 if waiting.is_over(found):
-                    return found.states
+                    return waiting.states
             time.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -257,12 +257,12 @@ class LearningMachine(Recalling, Toolbox, Library, Corrections, Proposals, Entit
         await self._loops.enter()
         for pause in waiting.pauses():
             try:
-                found = await self._database.arun(receipt.tenant, delivery_states, *waiting.event, flush=True)
+                found = await self._database.arun(receipt.tenant, look, receipt)
             except FAILURES as error:
                 waiting.failed(error)
             else:
                 if waiting.is_over(found):
-                    return found.states
+                    return waiting.states
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 

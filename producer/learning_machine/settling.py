@@ -7,18 +7,29 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from learning_machine.arguments import checked_number
 from learning_machine.emitter import told
-from learning_schemas.errors import InvalidArgument, SettleTimeout
+from learning_schemas.errors import EventForgotten, InvalidArgument, SettleTimeout
 from learning_schemas.results import SETTLED, Receipt
 from learning_schemas.spec import MachineSpec
-from learning_stores.deliveries import DeliveryStates
+from learning_stores.deliveries import DeliveryStates, delivery_states
+from learning_stores.subjects import is_forgotten
 
 FAILURES = (SQLAlchemyError, psycopg.Error, OSError)
 """What a look may fail with; a database that is away for a while ends no wait."""
 LONGEST_SECONDS = 30 * 86_400.0
 _PAUSES = (0.01, 0.02, 0.05, 0.1)  # seconds between two looks; the last one from then on
+
+
+def look(session: Session, receipt: Receipt) -> DeliveryStates | None:
+    """The states of an event's deliveries, which are asked for now; None where the event was forgotten."""
+    found = delivery_states(session, receipt.tenant, receipt.event_id, flush=True)
+    owner = receipt.user_id, receipt.session_id
+    if not found.states and is_forgotten(session, receipt.tenant, receipt.event_id, owner):
+        return None
+    return found
 
 
 class Waiting:
@@ -54,8 +65,10 @@ class Waiting:
         except SettleTimeout:
             return
 
-    def is_over(self, found: DeliveryStates) -> bool:
-        """Take in what a look found; whether every delivery is settled."""
+    def is_over(self, found: DeliveryStates | None) -> bool:
+        """Take in what a look found; whether every delivery is settled. Raises `EventForgotten` where there will be none."""
+        if found is None:
+            raise EventForgotten(self.event[1], self.timeout)
         (self.states, self._waits), self._cause = found, None
         return self._stores <= set(self.states) and all(state in SETTLED for state in self.states.values())
 

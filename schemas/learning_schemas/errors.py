@@ -12,11 +12,13 @@ LearningMachineError
 ├── SubjectClosed                                   the user or session was forgotten and is kept out
 ├── MemoryUnavailable                               Postgres could not be asked, or did not answer in time
 ├── SettleTimeout               (also TimeoutError) deliveries were still pending; their states are on it
+│   └── EventForgotten                              there will be none: its user or session was forgotten
 └── RecallFailed                                    only with on_error="raise"
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 if TYPE_CHECKING:
     from learning_schemas.event import ConversationCompleted
@@ -168,6 +170,17 @@ class SettleTimeout(LearningMachineError, TimeoutError):
         self.states = dict(states)
         self.waits = dict(waits or {})
         self.cause = cause
+
+
+class EventForgotten(SettleTimeout):
+    """The event is not in the log, and will not be: its user or session was forgotten. Raised at once."""
+
+    def __init__(self, event_id: UUID, timeout: float) -> None:
+        super().__init__(timeout, {})
+        self.args = (
+            f"event {event_id} was forgotten, with its user or session: it has no deliveries, and will have none",
+        )
+        self.event_id = event_id
 
 
 class RecallFailed(LearningMachineError):

@@ -135,13 +135,27 @@ _DELIVERIES = text("""
     WHERE d.tenant = :tenant AND d.event_id = :id ORDER BY d.store
 """)
 
+# Those of its extractions; and where a delivery died or waits, those for its subject and store since it was accepted that led to no
+# extraction: a call does not say of which events it was. What led to one is that one's.
 _CALLS = text("""
-    SELECT store, purpose, model_asked, model, prompt_version, outcome, tokens_input, tokens_cached, tokens_output, cost_usd,
-           seconds, called_at
-    FROM learning.model_call
-    WHERE tenant = :tenant AND extraction_id IN (
-        SELECT unnest(extraction_id || earlier_extractions) FROM learning.delivery WHERE tenant = :tenant AND event_id = :id)
-    ORDER BY called_at
+    WITH delivered AS MATERIALIZED (
+        SELECT * FROM learning.delivery WHERE tenant = :tenant AND event_id = :id
+    )
+    SELECT c.store, c.purpose, c.model_asked, c.model, c.prompt_version, c.outcome, c.tokens_input, c.tokens_cached,
+           c.tokens_output, c.cost_usd, c.seconds, c.called_at, w.committed
+    FROM (
+        SELECT m.id, true AS committed FROM learning.model_call m
+        WHERE m.tenant = :tenant
+          AND m.extraction_id IN (SELECT unnest(d.extraction_id || d.earlier_extractions) FROM delivered d)
+        UNION
+        SELECT m.id, false FROM delivered d
+        JOIN learning.model_call m ON m.tenant = d.tenant AND m.subject = d.subject AND m.subject <> '' AND m.store = d.store
+         AND m.purpose = 'extract' AND m.called_at BETWEEN d.accepted_at AND coalesce(d.settled_at, clock_timestamp())
+        WHERE d.state IN ('dead', 'pending')
+          AND NOT EXISTS (SELECT FROM learning.extraction x WHERE x.tenant = m.tenant AND x.id = m.extraction_id)
+    ) AS w
+    JOIN learning.model_call c ON c.tenant = :tenant AND c.id = w.id
+    ORDER BY c.called_at
 """)
 
 _REJECTIONS = text("""
@@ -152,7 +166,10 @@ _REJECTIONS = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What happened to one event: itself, its deliveries with their extractions, and the model calls made for them."""
+    """What happened to one event: itself, its deliveries with their extractions, and the model calls made for them.
+
+    A call that is not `committed` led to no extraction: it was made for the user and store of a delivery that died or waits.
+    """
 
     event: dict[str, Any] | None
     deliveries: list[dict[str, Any]]

@@ -70,7 +70,7 @@ class LearningStore:
     accumulates: ClassVar[bool] = True
     """False where each extraction builds on the one before and takes its place: a replay then begins from where that was."""
     kept_kinds: ClassVar[frozenset[str]] = frozenset()
-    """Kinds that pruning leaves alone, however old they are: places for one value, and what others hang on."""
+    """Kinds that the curator neither prunes nor deduplicates: places for one value, and what others hang on."""
 
     def prompt(self, spec: StoreSpec) -> Prompt:
         """The static instructions."""

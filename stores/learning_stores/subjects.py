@@ -7,11 +7,14 @@ generation and commits before it deletes anything. So a writer is either seen by
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from learning_schemas.ids import id_time
 from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS
+from learning_schemas.scope import session_scope, subject_of
 
 SubjectKey = tuple[str, str]
 """(tenant, subject)."""
@@ -74,3 +77,25 @@ def _held(session: Session, arrays: dict[str, list[str]]) -> dict[SubjectKey, Su
         )
         for row in session.execute(_HOLD, arrays)
     }
+
+
+# What is not in the log and was said before, or is of somebody who is closed: intake refuses it where it has not come in yet.
+_IS_FORGOTTEN = text("""
+    SELECT NOT EXISTS (SELECT FROM learning.conversation_event e WHERE e.tenant = :tenant AND e.id = :event_id) AND (
+        EXISTS (SELECT FROM learning.subject s WHERE s.tenant = :tenant AND s.subject = :subject
+                AND (s.closed_at IS NOT NULL OR s.forgotten_at > :said_at))
+        OR EXISTS (SELECT FROM learning.forgotten_session f WHERE f.tenant = :tenant AND f.scope = :scope
+                   AND (f.closed_at IS NOT NULL OR f.forgotten_at > :said_at)))
+""")
+
+
+def is_forgotten(session: Session, tenant: str, event_id: UUID, owner: Owner) -> bool:
+    """Whether an event went, or will be refused, because its user or session was forgotten."""
+    values = {
+        "tenant": tenant,
+        "event_id": event_id,
+        "subject": subject_of(*owner),
+        "scope": session_scope(owner[0], owner[1]) if owner[1] else None,
+        "said_at": id_time(event_id) - TOLERANCE,
+    }
+    return bool(session.scalar(_IS_FORGOTTEN, values))

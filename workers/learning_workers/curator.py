@@ -4,6 +4,7 @@ A task works on a run for a bounded time and then hands it back; the next nudge 
 failed for good after so many times in a row; the report says why, without anybody's words.
 """
 
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,9 @@ BACKOFF_SECONDS = 30.0
 NUDGED_AT_ONCE = 8
 """Runs that are nudged and not claimed, at most: each that ends has the next one nudged."""
 
+TENANTS_AT_ONCE = 1_000
+"""Whose runs of a tick one transaction makes."""
+
 Tell = Callable[[Run, Step], None]
 
 
@@ -92,6 +96,10 @@ class Curator:
         self._heartbeat: Heartbeat | None = None
         self._judge = judge
         self._bench: Bench | None = None
+        # What is made on first use is made once, however many threads of a worker come first.
+        self._making = threading.RLock()
+        # Of each job the tick and the tenants whose runs were made: what is known to be there is not asked for every minute.
+        self._made: dict[str, tuple[datetime, frozenset[str]]] = {}
 
     def close(self) -> None:
         """End the heartbeat, and give back the connections."""
@@ -104,15 +112,23 @@ class Curator:
 
     def database(self, role: Role) -> Database:
         """The database as one of the two roles. Raises `ConfigurationError` where its address is missing."""
-        if role not in self._databases:
-            if role == "app":
-                self._databases[role] = Database(self._settings.database(), pool_size=4, on_commit=self._on_commit)
-            else:
-                url = self._settings.dispatcher_database()
-                self._databases[role] = Database(
-                    url, pool_size=4, field="dispatcher_database_url", on_commit=self._on_commit
-                )
-        return self._databases[role]
+        with self._making:
+            if role not in self._databases:
+                self._databases[role] = self._connected(role)
+            return self._databases[role]
+
+    def _connected(self, role: Role) -> Database:
+        if role == "app":
+            return Database(self._settings.database(), pool_size=4, on_commit=self._on_commit)
+        url = self._settings.dispatcher_database()
+        return Database(url, pool_size=4, field="dispatcher_database_url", on_commit=self._on_commit)
+
+    def heartbeat(self, role: Role) -> Heartbeat:
+        """What extends the leases of this process's runs."""
+        with self._making:
+            if self._heartbeat is None:
+                self._heartbeat = Heartbeat(self.database(role))
+            return self._heartbeat
 
     def schedule(self) -> dict[str, Schedule | None]:
         """Every job's schedule; None where it is off."""
@@ -128,15 +144,23 @@ class Curator:
         return sum(self._insert(self.jobs[name], tick, tenants) for name, tick in ticks.items())
 
     def _insert(self, job: Job, tick: datetime, tenants: Sequence[str]) -> int:
+        whose = tenants_of(job, tenants)
+        made_tick, made = self._made.get(job.name, (None, frozenset()))
+        lack = whose if made_tick != tick else [each for each in whose if each not in made]
+        if not lack:
+            return 0
         schedule = self._settings.schedule(job.name)
         following = schedule.next(tick) if schedule is not None else None
         # The last of a tick's runs begins before the next tick.
         room = (following - tick).total_seconds() if following is not None else self._settings.curator_spread
         spread = int(min(self._settings.curator_spread, room)) if job.per_tenant else 0
-        whose = tenants_of(job, tenants)
-        return self.database("dispatcher").run(
-            None, runs.insert_due, job.name, tick, whose, self.stores_of(job), spread
-        )
+        stores = self.stores_of(job)
+        number = 0
+        for first in range(0, len(lack), TENANTS_AT_ONCE):
+            some = lack[first : first + TENANTS_AT_ONCE]
+            number += self.database("dispatcher").run(None, runs.insert_due, job.name, tick, some, stores, spread)
+        self._made[job.name] = tick, frozenset(whose)
+        return number
 
     def take_due(self, room: int = NUDGED_AT_ONCE) -> list[tuple[str, UUID]]:
         """Due runs to nudge: tenant and id, the deployment's ('') first."""
@@ -178,10 +202,10 @@ class Curator:
             return run
         context = JobContext(run, self.database, self._settings, self._stores)
         began = time.monotonic()
-        if self._heartbeat is None:
-            self._heartbeat = Heartbeat(self.database(_role(run.tenant)))
         assert run.token is not None
-        with self._heartbeat.keeping(run.token, partial(self._in, run.tenant, runs.extend, run), f"run {run.id}"):
+        with self.heartbeat(_role(run.tenant)).keeping(
+            run.token, partial(self._in, run.tenant, runs.extend, run), f"run {run.id}"
+        ):
             try:
                 if job.asks and not run.dry_run:
                     context.judge = self._judge_of(stopping)
@@ -211,8 +235,9 @@ class Curator:
         """Who answers here; None where no model is configured. Raises `ConfigurationError` where the models file is unusable."""
         if self._judge is not None:
             return self._judge
-        if self._bench is None:
-            self._bench = Bench(self._settings, self.database("app"))
+        with self._making:
+            if self._bench is None:
+                self._bench = Bench(self._settings, self.database("app"))
         return self._bench.judge(stopping)
 
     def _waits(self, run: Run, waits: JudgeWaits) -> Run:

@@ -56,7 +56,7 @@ for _, each in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
     end
   end
 end
-if floor == nil then return {consumers, 0} end
+if floor == nil or floor == '0-0' then return {consumers, 0} end
 if ARGV[3] == '1' then
   local older = redis.call('XRANGE', KEYS[1], '-', '(' .. floor, 'COUNT', 10000)
   return {consumers, #older}

@@ -69,6 +69,14 @@ def _show(found: "Trace") -> None:
             console.print(told, soft_wrap=True)
     if found.model_calls:
         console.print(_calls(found))
+    if any(not call["committed"] for call in found.model_calls):
+        console.print(plain(_IN_VAIN), soft_wrap=True)
+
+
+_IN_VAIN = (
+    "in vain: led to no extraction. A call does not say of which events it was: these were made for the same user and store "
+    "between the event's acceptance and its end."
+)
 
 
 def _no_deliveries(event: dict[str, Any]) -> str:
@@ -199,7 +207,7 @@ def _calls(found: "Trace") -> "RenderableType":
             near(call["called_at"], found.event["accepted_at"]),
             call["store"],
             call["model"] or call["model_asked"],
-            call["outcome"],
+            call["outcome"] if call["committed"] else f"{call['outcome']}, in vain",
             f"{_number(call['tokens_input'])} ({_number(call['tokens_cached'])})",
             _number(call["tokens_output"]),
             "unknown" if call["cost_usd"] is None else f"${call['cost_usd']:.4f}",

@@ -2,7 +2,7 @@
 
 First what differs only in its writing: the same kind, the same entities, and the same words and data once case, forms of
 characters, white space, quotation marks and punctuation at the ends of words are folded away. Then neighbours, of which a judge
-says whether they state the same.
+says whether they state the same. What a store keeps one value of (`kept_kinds`, as the fields of a profile) is left as it is.
 """
 
 import re
@@ -34,13 +34,13 @@ ROWS_AT_ONCE = 5_000
 ROWS_A_PAGE = 50_000
 """A page ends behind the scope with which it has read so many."""
 
-# Aliases are a matter of their entities.
+# Aliases are a matter of their entities; and two fields that differ only in case are two fields, whatever their values.
 _ROWS = f"""
     SELECT l.id, l.kind, l.about, l.target, l.content, l.data, l.origin = 'human' OR l.decided_by IS NOT NULL AS by_person,
            l.valid_from
     FROM learning.learning l
     WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.kind <> 'alias'
-      AND {{which}} AND NOT {BROUGHT_BACK}
+      AND l.kind <> ALL (:kept) AND {{which}} AND NOT {BROUGHT_BACK}
     ORDER BY l.id LIMIT :limit
 """  # noqa: S608 - made of constants
 _PAGE = text(_ROWS.format(which="l.id > cast(:after AS uuid)"))
@@ -164,7 +164,8 @@ class Deduplicate(PairJob):
             after = rows[-1].id
 
     def _where(self, context: JobContext, scope: str) -> dict[str, Any]:
-        return {"tenant": context.tenant, "store": context.run.store, "scope": scope}
+        kept = sorted(context.stores[context.run.store].kept_kinds)
+        return {"tenant": context.tenant, "store": context.run.store, "scope": scope, "kept": kept}
 
 
 def _rank(row: Any) -> tuple[bool, datetime, UUID]:

@@ -2,7 +2,8 @@
 
 Compared is what has the same type, by all of its names: equal but for case, forms of characters, punctuation and spaces; the
 words of one among those of the other; initials; an alias that both have; trigrams. Names whose numbers differ are never near
-("Server 1", "Server 2"). Each way looks a name up by what is rarest in it, so that no two names are held against each other
+("Server 1", "Server 2"). The legal form at a name's end is set aside ("Acme Corp", "Acme Inc."), save that it keeps two names from
+being equal: a judge is asked. Each way looks a name up by what is rarest in it, so that no two names are held against each other
 that share only what many have.
 """
 
@@ -31,6 +32,12 @@ SHARED_BY = 200
 _BETWEEN = re.compile(r"(?<!\d)[.']|[.'](?!\d)")  # the points of numbers stay
 _PUNCTUATION = re.compile(r"[\s,;:\"()\[\]{}/_\u2010-\u2015-]+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
+# As they are once a name is normal: "S.A." is "sa", and "GmbH & Co. KG" ends with four of them.
+_LEGAL_FORMS = frozenset({
+    "&", "and", "ab", "ag", "asa", "bv", "co", "company", "corp", "corporation", "gbr", "gmbh", "inc", "incorporated", "kg", "kgaa",
+    "kk", "limited", "llc", "llp", "lp", "ltd", "mbh", "nv", "ohg", "oy", "oyj", "plc", "pte", "pty", "pvt", "sa", "sarl", "sas",
+    "se", "spa", "srl", "ug",
+})  # fmt: skip  # a table
 _LEAST_INITIALS = 2
 
 
@@ -54,6 +61,14 @@ class NamePair(NamedTuple):
 def normal_name(name: str) -> str:
     """A name as it is compared: "Coca-Cola, Inc." is "coca cola inc"; signs that tell things apart stay ("C#", "C++")."""
     return " ".join(_PUNCTUATION.sub(" ", _BETWEEN.sub("", fold(name))).split()) or fold(name)
+
+
+def without_form(name: str) -> str:
+    """A normal name without the legal form at its end, if anything is left: "acme corp" is "acme"."""
+    words = name.split()
+    while len(words) > 1 and words[-1] in _LEGAL_FORMS:
+        words.pop()
+    return " ".join(words)
 
 
 def name_pairs(entities: Iterable[Named]) -> list[NamePair]:
@@ -85,6 +100,7 @@ class _Group:
     def __init__(self, entities: Sequence[Named]) -> None:
         self.entities = entities
         self.names = [tuple(dict.fromkeys(map(normal_name, each.names))) for each in entities]
+        self.bare = [tuple(map(without_form, names)) for names in self.names]
         self.numbers = [[frozenset(_NUMBER.findall(name)) for name in names] for names in self.names]
         self.found: dict[tuple[int, int], tuple[int, float]] = {}
 
@@ -131,16 +147,16 @@ class _Group:
                 if name.isupper() and name.isalpha():  # as initials are written
                     whole[fold(name)].append(each)
         for each, names in enumerate(self.names):
-            for name in names:
+            for name in {*names, *self.bare[each]}:
                 initials = "".join(word[0] for word in name.split() if word not in ("of", "the", "and", "for"))
                 if len(initials) >= _LEAST_INITIALS:
                     for other in whole.get(initials, ())[:SHARED_BY]:
                         self._keep(each, other, "initials")
 
     def _words(self) -> None:
-        """Those all of whose words another name has."""
+        """Those all of whose words another name has, legal forms aside."""
         having: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        words = [[frozenset(name.split()) for name in names] for names in self.names]
+        words = [[frozenset(name.split()) for name in names] for names in self.bare]
         for each, of in enumerate(words):
             for place, own in enumerate(of):
                 for word in own:
@@ -149,12 +165,12 @@ class _Group:
             for place, own in enumerate(of):
                 rarest = min((having[word] for word in own), key=len)
                 for other, there in rarest if len(rarest) <= SHARED_BY else ():
-                    if own < words[other][there] and self._same_numbers(each, place, other, there):
+                    if own <= words[other][there] and self._same_numbers(each, place, other, there):
                         self._keep(each, other, "words", len(own) / len(words[other][there]))
 
     def _letters(self) -> None:
         """Those with enough trigrams in common: near names share one of their rarest."""
-        grams = [[_trigrams(name) for name in names] for names in self.names]
+        grams = [[_trigrams(name) for name in names] for names in self.bare]
         frequency = Counter(gram for of in grams for own in of for gram in own)
         having: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for each, of in enumerate(grams):

@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from harness import Place, event, rows, turn
-from learning_machine import InvalidArgument, LearningMachine, MemoryUnavailable
+from integration.stores.steps import take_in
+from learning_machine import EventForgotten, InvalidArgument, LearningMachine, MemoryUnavailable, SettleTimeout
 from learning_machine.spool import Spool, destination_name
 from learning_schemas.scope import DEFAULT_SHARDS, stream_name
 from learning_schemas.spec import DEFAULT_SPEC
@@ -121,3 +122,27 @@ def test_given_no_postgres_then_it_is_said_that_nothing_was_forgotten() -> None:
     machine = LearningMachine(database_url="postgresql://nobody@127.0.0.1:1/none", redis_url="redis://127.0.0.1:1/0")
     with pytest.raises(MemoryUnavailable):
         machine.forget(user_id="gonzalo")
+
+
+@pytest.mark.parametrize("taken_in", [False, True])
+@pytest.mark.parametrize("whole", [{"user_id": "gonzalo"}, {"user_id": "gonzalo", "session_id": "s1"}])
+async def test_given_an_event_whose_user_or_session_was_forgotten_when_settled_then_it_is_said_at_once(
+    place: Place, dispatcher_db: Database, whole: dict[str, str], taken_in: bool
+) -> None:
+    with place.machine() as machine:
+        gone = machine.emit(turn("zorblax"), user_id="gonzalo", session_id="s1")
+        other = machine.emit(turn("Oslo"), user_id="kim", session_id="s1")
+        if taken_in:
+            take_in(dispatcher_db, event(id=gone.event_id, user_id="gonzalo", session_id="s1"))
+        with pytest.raises(SettleTimeout) as before:
+            machine.settle(gone, timeout=0)
+        assert not isinstance(before.value, EventForgotten)
+        machine.forget(**whole)
+        with pytest.raises(EventForgotten, match=f"{gone.event_id} was forgotten") as told:
+            machine.settle(gone, timeout=3_600)
+        assert told.value.states == {}
+        with pytest.raises(EventForgotten):
+            await machine.asettle(gone, timeout=3_600)
+        with pytest.raises(SettleTimeout, match="no delivery has appeared yet"):
+            machine.settle(other, timeout=0)
+        await machine.aclose()

@@ -15,6 +15,7 @@ from learning_stores.curator import runs
 from learning_stores.curator.failed_runs import failed_runs
 from learning_stores.curator.job import Cursor, Job, JobContext, RunLost, Step
 from learning_stores.database import Database
+from learning_workers import curator as worker
 
 NOTE = text("""
     INSERT INTO learning.change (tenant, id, origin, action, by_whom, store, scope)
@@ -294,3 +295,27 @@ def test_given_the_app_role_when_it_looks_for_runs_then_it_sees_its_tenants_and_
 
     assert app_db.run("acme", seen) == {"acme"}
     assert app_db.run(None, seen) == set()
+
+
+def test_given_runs_of_a_tick_that_were_made_when_a_tenant_comes_later_then_only_its_runs_are_asked_for(
+    curating: Curating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "TENANTS_AT_ONCE", 2)
+    asked: list[list[str]] = []
+    insert_due = runs.insert_due
+
+    def watched(session: Session, job: str, tick: datetime, tenants: list[str], stores: list[str], spread: int) -> int:
+        asked.append(tenants)
+        return insert_due(session, job, tick, tenants, stores, spread)
+
+    monkeypatch.setattr(runs, "insert_due", watched)
+    curator, night = curating.curator(JOBS), at("2026-06-02 03:00")
+    tenant(curating, "a", "b", "c")
+    assert curator.insert_due(night) == 3
+    assert curator.insert_due(night + timedelta(minutes=1)) == 0
+    assert asked == [["a", "b"], ["c"]]
+    tenant(curating, "d")
+    assert curator.insert_due(night + timedelta(minutes=2)) == 1
+    assert asked[2:] == [["d"]]
+    assert curator.insert_due(night + timedelta(days=1)) == 4
+    assert curating.curator(JOBS, owner="other").insert_due(night + timedelta(days=1)) == 0

@@ -266,6 +266,16 @@ def test_given_a_merge_whose_survivor_was_replaced_since_when_undone_then_the_ch
     past.check()
 
 
+def test_given_fields_of_a_profile_that_differ_only_in_case_when_deduplicated_then_each_stays(
+    past: Past, curating: Curating
+) -> None:
+    past.hear(lambda w: [field(w, "city", "Oslo"), *says("Likes tea, a lot")(w)], occurred_at=at(0))
+    past.hear(lambda w: [field(w, "City", "Oslo"), *says("Likes tea a lot")(w)], occurred_at=at(1))
+    done = curating.run("deduplicate", "user_profile")
+    assert (done.changed, done.report) == (1, {"merged": 1, "evidence_copied": 1, **ALONE})
+    assert past.live() == ["City: Oslo", "Likes tea a lot", "city: Oslo"]
+
+
 def test_given_what_a_person_wrote_when_deduplicated_then_it_is_what_stays(past: Past, curating: Curating) -> None:
     past.hear(says("Likes tea"), occurred_at=at(0))
     reword(past, "Likes tea", "Likes tea, a lot")

@@ -280,3 +280,5 @@ def test_given_streams_when_trimmed_then_dead_consumers_and_acknowledged_entries
         assert [entry for entry, _ in client.xrange(stream)] == ids[3:]
         assert client.xpending(stream, GROUP)["pending"] == 1
         assert curating.run("trim", tenant="").changed == 0
+        client.xgroup_create(stream, "others", id="0")  # has read nothing
+        assert [curating.run("trim", tenant="", dry_run=dry).report["entries"] for dry in (True, False)] == [0, 0]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from learning_stores.grounding import content_key
 from learning_stores.operations import Citation, Put
 from learning_stores.subjects import hold_subject
 from learning_stores.writing import write
+from learning_workers import curator as module
 from learning_workers.curator import JOBS, NUDGED_AT_ONCE
 
 SPEC = MachineSpec(stores={"user_profile": StoreSpec(scope="user", debounce=0, prune=Prune(max_count=3))})
@@ -268,3 +270,34 @@ def test_given_tools_extractions_and_the_curator_on_one_user_at_once_then_nothin
     assert len(past.live()) <= 3
     assert rows(past.everything_db, "SELECT FROM learning.mailbox") == []
     past.check()
+
+
+def test_given_several_threads_that_come_first_at_once_then_each_of_databases_heartbeat_and_bench_is_made_once(
+    curating: Curating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def watch(name: str, kind: Any) -> None:
+        both = threading.Barrier(2)
+
+        def making(*args: Any, **options: Any) -> Any:
+            made.append(name)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)  # for another thread that makes one, too
+            return kind(*args, **options)
+
+        monkeypatch.setattr(module, name, making)
+
+    for name in ("Database", "Heartbeat", "Bench"):
+        watch(name, getattr(module, name))
+    curator = curating.curator()
+    with ThreadPoolExecutor(2) as threads:
+        for first_use in (
+            lambda _: curator.database("app"),
+            lambda _: curator.database("dispatcher"),
+            lambda _: curator.heartbeat("app"),
+            lambda _: curator._judge_of(lambda: False),
+        ):
+            one, other = threads.map(first_use, range(2))
+            assert one is other
+    assert sorted(made) == ["Bench", "Database", "Database", "Heartbeat"]

@@ -11,7 +11,7 @@ from harness import event, rows
 from learning_ops.offline.server import Faults, OfflineModel
 from learning_ops.process import free_port
 from learning_schemas.spec import MachineSpec, StoreSpec
-from learning_stores.status import status
+from learning_stores.status import status, trace
 from learning_workers.gate import BRIEF_SECONDS
 from scripted_model import Answer, Asked, ScriptedModel, patch, profile, repeat
 
@@ -235,6 +235,11 @@ def test_given_one_event_that_the_model_cannot_answer_when_worked_on_then_it_die
         jazz: ("extracted", None, 1),
     }
     assert desk.memories() == {TEA, JAZZ}
+    # What was asked of it in vain is in its trace, and not in that of the others.
+    outcomes = {each: desk.dispatcher_db.run(None, trace, each, "default").model_calls for each in (tea, coffee, jazz)}
+    assert [(call["outcome"], call["committed"]) for call in outcomes[coffee]] == [(reason, False)] * 4
+    for each in (tea, jazz):
+        assert [(call["outcome"], call["committed"]) for call in outcomes[each]] == [("ok", True)]
     # All three, once more with the mistake, then one by one, the one at fault twice again.
     assert [said(asked) for asked in scripted.asked] == [{TEA, COFFEE, JAZZ}] * 2 + [{TEA}, {COFFEE}, {COFFEE}, {JAZZ}]
     assert "could not be used" in scripted.asked[1].data

@@ -23,6 +23,7 @@ NAMES = [
     "Entity",
     "EntityMemoryConfig",
     "EntityName",
+    "EventForgotten",
     "Evidence",
     "Export",
     "ForgetReceipt",

@@ -10,6 +10,7 @@ import pytest
 from learning_schemas import errors
 from learning_schemas.errors import (
     ConfigurationError,
+    EventForgotten,
     InvalidArgument,
     InvalidEvent,
     LearningMachineError,
@@ -25,6 +26,7 @@ EXAMPLES: list[LearningMachineError] = [
     InvalidEvent("user_id", "is missing", "Give it"),
     InvalidArgument("timeout", "is not a number", "Give seconds"),
     SettleTimeout(1.5, {"user_profile": "pending"}, "OperationalError: gone"),
+    EventForgotten(UUID(int=7), 1.5),
     RecallFailed("PoolTimeout"),
 ]
 

@@ -23,6 +23,12 @@ def near(*entities: tuple[str, ...], kinds: tuple[str, ...] = ()) -> set[tuple[s
         (("Coca-Cola, Inc.",), ("Coca Cola Inc",), "equal"),
         (("Node.js",), ("NodeJS",), "equal"),
         (("Acme",), ("Acme Corporation",), "words"),
+        (("Acme Corp",), ("Acme Inc.",), "words"),
+        (("Acme S.A.",), ("Acme AG",), "words"),
+        (("Tiffany & Co.",), ("Tiffany, LLC",), "words"),
+        (("Henkel GmbH & Co. KG",), ("Henkel Ltd",), "words"),
+        (("Acme Corp",), ("Acme Holding Inc",), "words"),
+        (("International Business Machines Corp.",), ("IBM",), "initials"),
         (("International Business Machines",), ("IBM",), "initials"),
         (("Jonathan Lee",), ("Johnathan Lee",), "letters"),
         (("Robert", "Bobby"), ("Bob", "Bobby"), "alias"),
@@ -36,7 +42,16 @@ def test_given_two_near_names_when_compared_then_they_are_a_pair_for_the_stronge
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Server 1", "Server 2"), ("GPT-4", "GPT-4.1"), ("C", "C++"), ("Acme", "Globex"), ("Python 3.1", "Python 31")],
+    [
+        ("Server 1", "Server 2"),
+        ("GPT-4", "GPT-4.1"),
+        ("C", "C++"),
+        ("Acme", "Globex"),
+        ("Python 3.1", "Python 31"),
+        ("Acme Corporation", "Apex Corporation"),  # what they share is their form
+        ("Area 51 Ltd", "Area 52 Ltd"),
+        ("AG", "SA"),
+    ],
 )
 def test_given_names_of_two_things_when_compared_then_they_are_no_pair(one: str, other: str) -> None:
     assert near((one,), (other,)) == set()
