@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from harness import PASSWORDS, Place, Processes, execute, new_place, role_url
+import warm_python
+from harness import PASSWORDS, Place, Processes, execute, in_memory, new_place, role_url
 from learning_ops.embedded import DataDirectory, EmbeddedServices, postgres
 from learning_ops.migration import migrate
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
@@ -25,6 +26,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+_LONG = ("tests/acceptance/", "tests/chaos/", "tests/migration/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for processes comes first: no process of xdist is left with it when the others have nothing more to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+def pytest_unconfigure() -> None:
+    """What forked the processes of the tests ends with them."""
+    warm_python.end()
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[tuple[str, str]]:
     """The superuser's Postgres URL and the Redis URL: LEARNING_TEST_POSTGRES_URL and _REDIS_URL, else the embedded ones."""
@@ -33,7 +47,7 @@ def servers() -> Iterator[tuple[str, str]]:
         yield given[0], given[1]
         return
     # Not pytest's own folder: it is closed to the user that Postgres runs as, and kept for three runs.
-    directory = Path(tempfile.mkdtemp(prefix="learning-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="learning-tests-", dir=in_memory()))
     # No power is cut here, and the database of each test would be synced to disk.
     try:
         with DataDirectory(directory / "data") as data, ExitStack() as stack:
@@ -101,6 +115,6 @@ def model(place: Place) -> Iterator[OfflineModel]:
 @pytest.fixture
 def processes(place: Place) -> Iterator[Processes]:
     """Real processes, ended with the test."""
-    processes = Processes(place)
+    processes = Processes(place, warm=True)
     yield processes
-    processes.stop_all()
+    processes.kill_all()

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from learning_ops.process import ManagedProcess
 from learning_schemas.event import ConversationCompleted
 from learning_schemas.ids import uuid7
 from learning_stores.database import Database, driver_url
+from warm_python import WarmManagedProcess
 
 T = TypeVar("T")
 
@@ -86,6 +88,13 @@ def execute(superuser_url: str, *statements: str) -> None:
         engine.dispose()
 
 
+def in_memory() -> str | None:
+    """Where a thousand files, which a database is, cost no disk; None where there is no room for a server's data."""
+    place = "/dev/shm"
+    roomy = os.access(place, os.W_OK) and shutil.disk_usage(place).free > 4 << 30
+    return place if roomy else None
+
+
 @contextmanager
 def new_place(servers: tuple[str, str], template: str) -> Iterator[Place]:
     """A copy of the template database and an emptied Redis, for as long as the block runs."""
@@ -110,16 +119,17 @@ def new_place(servers: tuple[str, str], template: str) -> Iterator[Place]:
 
 
 class Processes:
-    """Real processes of one test; all of them are ended with it."""
+    """Real processes of one test; all of them are ended with it. Where `warm`, they are forked with their imports made."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, warm: bool = False) -> None:
         self._place = place
+        self._kind = WarmManagedProcess if warm else ManagedProcess
         self._started: list[ManagedProcess] = []
 
     def start(self, name: str, argv: Iterable[str], env: Mapping[str, str] | None = None) -> ManagedProcess:
         """Start a Python module or program with the test's environment."""
         log = self._place.directory / f"{name}-{len(self._started)}.log"
-        process = ManagedProcess(
+        process = self._kind(
             name,
             [sys.executable, *argv],
             env={**self._place.env, **(env or {})},
@@ -157,8 +167,21 @@ class Processes:
         return self.start(name, [*argv, "-n", f"{name}{number}@%h", *quiet], env)
 
     def stop_all(self) -> None:
-        """End every process, last started first."""
+        """Tell every process to end, last started first, and wait for all of them."""
         for process in reversed(self._started):
+            if pid := process.pid:
+                with suppress(ProcessLookupError):  # it has ended just now
+                    os.kill(pid, process.stop_signal)
+        for process in reversed(self._started):
+            process.stop()
+
+    def kill_all(self) -> None:
+        """End every process at once, where nothing is looked at afterwards."""
+        for process in self._started:
+            if pid := process.pid:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+        for process in self._started:
             process.stop()
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,14 @@ import pytest
 
 from harness import rows
 from learning_machine import LearningMachine
+from learning_ops import stack as stack_module
 from learning_ops.embedded import DataDirectory
 from learning_ops.script import script_env
 from learning_ops.stack import DATABASE, Stack
 from learning_stores.database import Database
 from learning_stores.registry import look_again
 from running_stack import directory
+from warm_python import WarmManagedProcess, read_at_import
 
 COOKBOOK = Path(__file__).parents[1] / "cookbook"
 
@@ -79,6 +81,17 @@ class Recipes:
         return rows(self.db, statement, tenant=self.tenant(name), **parameters)
 
 
+class _Forked(WarmManagedProcess):
+    """A process of a stack that is but the ground of the examples: `test_up.py` sees how a stack's processes start."""
+
+    def __init__(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None, **more: Any
+    ) -> None:
+        python, flag, *program = argv
+        assert flag == "-P"  # and nothing is in the directory that it keeps out
+        super().__init__(name, [python, *program], {**read_at_import(os.environ), **(env or {})}, cwd, **more)
+
+
 @contextmanager
 def recipes_on_a_stack(**variables: str) -> Iterator[Recipes]:
     """A stack with the offline model, and no configuration but these variables; ended with the block."""
@@ -87,6 +100,7 @@ def recipes_on_a_stack(**variables: str) -> Iterator[Recipes]:
             patch.delenv(name)
         for name, value in variables.items():
             patch.setenv(name, value)
+        patch.setattr(stack_module, "ManagedProcess", _Forked)
         look_again()  # the stack has a worker for each store that this process knows
         try:
             with (

@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from harness import eventually
+from harness import eventually, in_memory
+from warm_python import warm_run
 
 COMMAND = str(Path(sys.executable).with_name("learning-machine"))
 START_SECONDS = 120.0
@@ -28,12 +29,16 @@ def clean_env(**more: str) -> dict[str, str]:
 
 
 def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Any:
-    """Run a command to its end; gives returncode, stdout and stderr as text."""
+    """Run a command to its end, forked from a Python that has the imports; gives returncode, stdout and stderr as text."""
+    return warm_run([COMMAND, *arguments], cwd=cwd, env=clean_env() if env is None else env, stdin=stdin, timeout=100)
+
+
+def started(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Any:
+    """The same, as a shell starts it."""
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=cwd,
         env=clean_env() if env is None else env,
-        input=stdin,
         capture_output=True,
         text=True,
         timeout=100,
@@ -102,7 +107,7 @@ class Foreground:
 @contextmanager
 def directory() -> Iterator[Path]:
     """A directory that Postgres's system user may pass through, removed at the end."""
-    made = Path(tempfile.mkdtemp(prefix="learning-cli-"))
+    made = Path(tempfile.mkdtemp(prefix="learning-cli-", dir=in_memory()))
     try:
         yield made
     finally:

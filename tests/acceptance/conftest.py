@@ -123,12 +123,12 @@ def system_on(servers: tuple[str, str], template: str) -> Iterator[System]:
                 "LEARNING_MODEL_BASE_URL": model.url,
                 "LEARNING_MODEL_API_KEY": "not-a-key",
             }
-            processes = Processes(place)
+            processes = Processes(place, warm=True)
             with Database(place.superuser_url) as db, redis.Redis.from_url(place.redis_url) as client:
                 try:
                     yield System(place=place, model=model, processes=processes, db=db, redis=client)
                 finally:
-                    processes.stop_all()
+                    processes.kill_all()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running_stack import clean_env, directory, run, up
+from running_stack import clean_env, directory, run, started, up
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "cookbook" / "08_advanced" / "04_custom_store.py"
@@ -63,7 +63,7 @@ def test_given_up_with_the_store_when_the_example_runs_then_decisions_are_extrac
 
 def test_given_a_store_that_cannot_be_imported_when_up_is_run_then_it_says_which_and_leaves_nothing() -> None:
     with directory() as cwd:
-        ended = run("up", cwd=cwd, env=clean_env(LEARNING_STORES="decision_log:DecisionLogStore"))
+        ended = started("up", cwd=cwd, env=clean_env(LEARNING_STORES="decision_log:DecisionLogStore"))
         assert ended.returncode != 0
         assert (
             "LEARNING_STORES (decision_log:DecisionLogStore): cannot be imported: ModuleNotFoundError" in ended.stderr

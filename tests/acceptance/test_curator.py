@@ -127,7 +127,7 @@ def upkeep(
     place: Place, app_db: Database, dispatcher_db: Database, everything_db: Database, processes: Processes
 ) -> Iterator[Upkeep]:
     yield Upkeep(place, Past(app_db, dispatcher_db, everything_db), everything_db, processes)
-    processes.stop_all()
+    processes.kill_all()
 
 
 def kill(process: ManagedProcess) -> None:

@@ -37,7 +37,7 @@ def upkeep(
     model: Any,
 ) -> Iterator[Upkeep]:
     yield Upkeep(place, Past(app_db, dispatcher_db, everything_db), everything_db, processes)
-    processes.stop_all()
+    processes.kill_all()
 
 
 def held(upkeep: Upkeep) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:

@@ -27,7 +27,7 @@ def upkeep(
     model: Any,
 ) -> Iterator[Upkeep]:
     yield Upkeep(place, Past(app_db, dispatcher_db, everything_db), everything_db, processes)
-    processes.stop_all()
+    processes.kill_all()
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from harness import Place
 from learning_ops.demo import _new_tenant, conversations
 from learning_stores.database import Database
-from running_stack import Foreground, clean_env, directory, processes_of, run
+from running_stack import Foreground, clean_env, directory, processes_of, started
 
 MOST_SECONDS = 60.0  # half of it is the goal; the machine that runs this may be busy
 
@@ -45,7 +45,7 @@ def test_given_the_sample_conversations_when_read_then_they_are_what_the_demo_pr
 def test_given_a_machine_when_the_demo_runs_then_it_shows_path_memory_quotes_and_cost_and_leaves_nothing() -> None:
     with directory() as cwd:
         began = time.monotonic()
-        ended = run("demo", cwd=cwd, env=_env(cwd))
+        ended = started("demo", cwd=cwd, env=_env(cwd))
         seconds = time.monotonic() - began
 
         assert ended.returncode == 0, ended.stderr

@@ -77,7 +77,7 @@ def test_given_every_process_behind_it_when_agents_speak_recall_and_forget_then_
         "LEARNING_EMBEDDING_BASE_URL": model.url,
         "LEARNING_EMBEDDING_API_KEY": "not-a-key",
     }
-    processes = Processes(behind)
+    processes = Processes(behind, warm=True)
     try:
         processes.dispatcher()
         processes.worker("user_profile", "session_context", "entity_memory", "learned_knowledge", "embed", threads=8)

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import http.client
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from learning_ops.process import free_port
 from learning_schemas.scope import stream_name
 from learning_stores.database import Database
 from running_stack import run
+from warm_python import warm_run
 
 KINDS = ["users", pytest.param("users and TLS", marks=needs_tls)]
 
@@ -77,7 +77,7 @@ def test_given_two_users_when_agents_emit_as_one_and_everything_else_runs_as_the
 ) -> None:
     _limited(place, model)
     services = replace(place, redis_url=access.services_url)
-    processes = Processes(services)
+    processes = Processes(services, warm=True)
     port = free_port()
     try:
         processes.dispatcher()
@@ -144,10 +144,8 @@ def test_given_two_users_when_agents_emit_as_one_and_everything_else_runs_as_the
 
 
 def _inspect(place: Place) -> str:
-    import subprocess
-
-    argv = [sys.executable, "-m", "celery", "-A", "learning_workers.app", "inspect", "-t", "5", "active_queues"]
-    return subprocess.run(argv, env=place.env, capture_output=True, text=True, timeout=100, check=False).stdout
+    argv = ["-m", "celery", "-A", "learning_workers.app", "inspect", "-t", "5", "active_queues"]
+    return warm_run(argv, env=place.env, cwd=place.directory, timeout=100).stdout
 
 
 @pytest.mark.parametrize("access", ["users"], indirect=True)

@@ -60,7 +60,7 @@ def operator(place: Place, everything_db: Database, processes: Processes) -> Any
         processes.dispatcher()
         processes.worker("user_profile")
         yield Operator(place, everything_db, model)
-        processes.stop_all()
+        processes.kill_all()
 
 
 def newer(asked: Asked) -> Answer:

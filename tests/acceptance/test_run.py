@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from harness import eventually
-from running_stack import Foreground, clean_env, directory, processes_of, run
+from running_stack import Foreground, clean_env, directory, processes_of, started
 
 TOLD = """
 import os
@@ -60,7 +60,7 @@ def test_given_files_when_run_then_each_has_the_system_and_a_tenant_of_its_own_a
         before = sorted(cwd.rglob("*.py"))
         files = [str((folder / f"{name}.py").relative_to(cwd)) for name in ("first", "second", "third")]
 
-        ended = run("run", *files, cwd=cwd, env=_env(cwd))
+        ended = started("run", *files, cwd=cwd, env=_env(cwd))
 
         assert ended.returncode == 7, ended.stderr
         assert "second.py failed, with status 7" in ended.stderr
@@ -107,8 +107,8 @@ def test_given_a_file_that_does_not_end_when_the_command_is_killed_then_the_file
 def test_given_no_key_or_no_file_when_run_then_it_says_so_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("")
 
-    keyless = run("run", "--model", "openai", "one.py", cwd=tmp_path)
-    missing = run("run", "two.py", cwd=tmp_path)
+    keyless = started("run", "--model", "openai", "one.py", cwd=tmp_path)
+    missing = started("run", "two.py", cwd=tmp_path)
 
     assert (keyless.returncode, missing.returncode) == (1, 2)
     assert "OPENAI_API_KEY is not set" in keyless.stderr

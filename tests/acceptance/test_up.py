@@ -17,7 +17,7 @@ from embedding_doubles import vectors
 from harness import eventually, turn
 from learning_machine import LearningMachine
 from learning_stores.registry import installed
-from running_stack import Foreground, clean_env, directory, processes_of, run, secrets_of, up
+from running_stack import Foreground, clean_env, directory, processes_of, run, secrets_of, started, up
 from scripted_model import Answer, ScriptedModel
 
 STRANGERS_KEY = "sk-not-a-key-of-anybodys-0000"
@@ -99,7 +99,7 @@ def test_given_a_stack_when_a_second_one_is_started_on_its_data_then_it_says_so_
 ) -> None:
     foreground, cwd = running
 
-    second = run("up", cwd=cwd)
+    second = started("up", cwd=cwd)
 
     assert second.returncode == 1
     assert f"in use by process {foreground.process.pid}" in second.stderr
@@ -235,7 +235,7 @@ def test_given_a_child_that_is_killed_when_noticed_then_it_is_reported_and_serve
 
 
 def test_given_no_key_when_started_with_openai_then_it_says_so_before_anything_starts(tmp_path: Path) -> None:
-    ended = run("up", "--model", "openai", cwd=tmp_path)
+    ended = started("up", "--model", "openai", cwd=tmp_path)
 
     assert ended.returncode == 1
     assert "OPENAI_API_KEY is not set" in ended.stderr
@@ -340,7 +340,7 @@ def test_given_an_embedding_endpoint_when_started_then_what_is_learned_and_asked
 def test_given_a_model_of_openais_without_a_key_when_started_then_it_says_so_before_anything_starts(
     tmp_path: Path,
 ) -> None:
-    ended = run("up", cwd=tmp_path, env=clean_env(LEARNING_EMBEDDING_MODEL="text-embedding-3-small"))
+    ended = started("up", cwd=tmp_path, env=clean_env(LEARNING_EMBEDDING_MODEL="text-embedding-3-small"))
 
     assert ended.returncode == 1
     assert "OPENAI_API_KEY" in ended.stderr
