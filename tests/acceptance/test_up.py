@@ -16,6 +16,7 @@ import pytest
 from embedding_doubles import vectors
 from harness import eventually, turn
 from learning_machine import LearningMachine
+from learning_ops.process import free_port
 from learning_stores.registry import installed
 from running_stack import Foreground, clean_env, directory, processes_of, run, secrets_of, started, up
 from scripted_model import Answer, ScriptedModel
@@ -25,9 +26,19 @@ STRANGERS_KEY = "sk-not-a-key-of-anybodys-0000"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Foreground, Path]]:
-    """A stack of the default kind, in a directory of its own; a key of the user's is in its environment."""
-    with directory() as cwd, up(env=clean_env(OPENAI_API_KEY=STRANGERS_KEY), cwd=cwd) as foreground:
+    """A stack of the default kind that shows its metrics, in a directory of its own; a key of the user's is in its environment."""
+    measured = ("--metrics-port", str(_in_a_row(10)))
+    with directory() as cwd, up(*measured, env=clean_env(OPENAI_API_KEY=STRANGERS_KEY), cwd=cwd) as foreground:
         yield foreground, cwd
+
+
+def _in_a_row(ports: int) -> int:
+    """The first of so many that nobody listens on, below those that systems give to whoever asks for any."""
+    return next(
+        first
+        for first in range(21_000, 32_000, ports)
+        if all(free_port(port) == port for port in range(first, first + ports))
+    )
 
 
 def _env_of(data: Path, name: str = "env") -> dict[str, str]:
@@ -192,7 +203,8 @@ def test_given_a_stack_when_its_processes_are_looked_at_then_no_list_shows_a_sec
         found = [environment for line, environment in environments.items() if part in line]
         assert found, part
         for environment in found:
-            assert {name for name in environment if name.startswith("LEARNING_")} == names, part
+            given = {name for name in environment if name.startswith("LEARNING_")}
+            assert given - {"LEARNING_METRICS_PORT"} == names, part
 
 
 def test_given_a_stack_when_its_sockets_are_looked_at_then_it_listens_on_loopback_only(
@@ -209,6 +221,23 @@ def test_given_a_stack_when_its_sockets_are_looked_at_then_it_listens_on_loopbac
 
     assert len(listening) >= 4
     assert set(listening) == {"127.0.0.1"}
+
+
+def test_given_a_port_for_metrics_when_asked_there_and_after_it_then_every_process_that_it_names_answers(
+    running: tuple[Foreground, Path],
+) -> None:
+    shown = re.findall(r"http://127\.0\.0\.1:(\d+)/metrics +(\S+)$", running[0].output, re.MULTILINE)
+
+    names = [name for _, name in shown]
+    workers = [f"{store.replace('_', '-')}-worker" for store in installed()]
+    assert names == ["dispatcher", *workers, "embed-worker", "curator"]
+    assert [int(port) for port, _ in shown] == list(range(int(shown[0][0]), int(shown[0][0]) + len(shown)))
+    for port, name in shown:
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+        connection.request("GET", "/livez")
+        answer = connection.getresponse()
+        assert answer.status == 200, (name, answer.read())
+        connection.close()
 
 
 @pytest.mark.parametrize(
