@@ -20,6 +20,7 @@ from learning_stores.grounding import content_key
 from learning_stores.operations import Confirm, LiveLearning, Operation, Provenance, Put, Retire
 from learning_stores.pending_rows import PendingRows
 from learning_stores.replay_known import Passed
+from learning_stores.room import room
 from learning_stores.row_locks import Key, key_of, successor
 
 
@@ -206,7 +207,7 @@ class Application:
             return False
         if self.room is None:
             self.pending.flush()
-            self.room = rows.room(self.session, self.source.place)
+            self.room = room(self.session, self.source.place)
         self.room -= 1
         if self.room < 0:
             self.changes["scope full"] += 1

@@ -15,9 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
-from learning_schemas.scope import USER_NAMESPACE
 from learning_stores.operations import Citation, LiveLearning, Provenance, Put
-from learning_stores.place import Place
 from learning_stores.row_locks import Key
 
 
@@ -50,27 +48,6 @@ class New:
             about=self.key.about,
             target=self.target,
         )
-
-
-MAX_SCOPE, MAX_NAMESPACE = 10_000, 100_000
-"""Live learnings and proposals of one store for a user or a session, and for a namespace that users share."""
-
-_HELD = text("""
-    SELECT (SELECT count(*) FROM (
-                SELECT FROM learning.learning
-                WHERE tenant = :tenant AND scope = :scope AND store = :store AND status = 'active' LIMIT :most) AS live)
-         + (SELECT count(*) FROM (
-                SELECT FROM learning.learning
-                WHERE tenant = :tenant AND scope = :scope AND store = :store AND status = 'proposed' LIMIT :most) AS waiting)
-""")
-
-
-def room(session: Session, place: Place) -> int:
-    """How many learnings more a place may hold. Writers that count at the same moment may go over it by what each adds."""
-    shared = place.namespace is not None and place.namespace != USER_NAMESPACE
-    most = MAX_NAMESPACE if shared else MAX_SCOPE
-    values = {"tenant": place.tenant, "scope": place.scope, "store": place.store, "most": most}
-    return most - int(session.scalar(_HELD, values) or 0)
 
 
 _INSERT = text("""

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,12 +25,13 @@ from learning_schemas.limits import (
 )
 from learning_schemas.patch import MAX_OPERATIONS
 from learning_schemas.spec import MAX_SPEC_BYTES, MAX_STORES, MachineSpec, StoreSpec
-from learning_stores import learning_rows
+from learning_stores import room as room_module
 from learning_stores.database import Database
 from learning_stores.entity_names import MAX_NAME
 from learning_stores.entity_tools import MAX_LISTED
 from learning_stores.mailbox import outstanding, take_due
 from learning_stores.operations import MAX_CONTENT
+from learning_stores.place import Place as Where
 from learning_stores.registry import installed
 from scripted_model import Answer, ScriptedModel, patch
 
@@ -143,7 +145,7 @@ def test_given_floods_of_combining_marks_and_expanding_letters_when_a_patch_cite
 def test_given_a_scope_that_is_full_then_tools_and_extraction_add_nothing_more_and_say_so(
     place: Place, app_db: Database, dispatcher_db: Database, everything_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning_rows, "MAX_SCOPE", 3)
+    monkeypatch.setattr(room_module, "MAX_SCOPE", 3)
     with place.machine(user_profile=UserProfileConfig(mode="AGENTIC")) as machine:
         tools = {tool.name: tool for tool in machine.tools(user_id="bob")}
         saved = [tools["save_memory"](content=f"Has cat number {number}") for number in range(5)]
@@ -170,7 +172,7 @@ def test_given_a_scope_that_is_full_then_tools_and_extraction_add_nothing_more_a
 def test_given_a_full_queue_of_proposals_then_no_more_are_written(
     place: Place, everything_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning_rows, "MAX_NAMESPACE", 2)
+    monkeypatch.setattr(room_module, "MAX_NAMESPACE", 2)
     with place.machine(learned_knowledge=LearnedKnowledgeConfig(mode="PROPOSE")) as machine:
         (propose,) = [tool for tool in machine.tools(user_id="bob") if tool.name == "propose_learning"]
         told = [propose(title=f"Rule {n}", learning=f"Always do number {n} first") for n in range(3)]
@@ -181,7 +183,7 @@ def test_given_a_full_queue_of_proposals_then_no_more_are_written(
 def test_given_a_full_namespace_when_an_entity_is_told_of_then_the_answer_says_what_was_not_added(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning_rows, "MAX_NAMESPACE", 2)
+    monkeypatch.setattr(room_module, "MAX_NAMESPACE", 2)
     from learning_machine import EntityMemoryConfig
 
     with place.machine(entity_memory=EntityMemoryConfig(mode="AGENTIC")) as machine:
@@ -192,13 +194,38 @@ def test_given_a_full_namespace_when_an_entity_is_told_of_then_the_answer_says_w
         )
 
 
+def test_given_plenty_of_room_when_more_is_written_then_it_is_not_counted_for_a_while_and_near_the_end_each_time(
+    place: Place, app_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MAX_SCOPE", 6), ("PLENTY", 3)):
+        monkeypatch.setattr(room_module, name, value)
+    whose = Where(tenant="default", store="user_profile", scope="user/bob", user_id="bob")
+
+    def left() -> int:
+        return app_db.run("default", room_module.room, whose)
+
+    with place.machine(user_profile=UserProfileConfig(mode="AGENTIC")) as machine:
+        assert left() == 6
+        machine.add("Has a cat", user_id="bob", by="ann")
+        machine.add("Has a dog", user_id="bob", by="ann")
+        assert left() == 6  # believed
+        monkeypatch.setattr(room_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
+        assert left() == 4
+        machine.add("Has a cow", user_id="bob", by="ann")
+        machine.add("Has a hen", user_id="bob", by="ann")
+        monkeypatch.setattr(room_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 120))
+        assert left() == 2
+        machine.add("Has a hare", user_id="bob", by="ann")
+        assert left() == 1  # counted again: there is no plenty
+
+
 def test_given_the_count_of_a_scope_when_it_is_planned_then_it_goes_by_an_index(
     app_db: Database, everything_db: Database
 ) -> None:
     with everything_db.engine.begin() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.execute(
-            text(f"EXPLAIN {learning_rows._HELD.text}"),
+            text(f"EXPLAIN {room_module._HELD.text}"),
             {"tenant": "default", "scope": "user/bob", "store": "user_profile", "most": 10},
         ).all()
     told = "\n".join(row[0] for row in plan)
