@@ -30,6 +30,9 @@ _SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "jit": "off",  # its compile time exceeds what these short queries take
+    # A database that fills for the first time is planned for without statistics until then, a minute by default: two minutes
+    # long recalls with a query took their whole half second.
+    "autovacuum_naptime": "10s",
     # The defaults, stated because what is accepted must survive a power cut.
     "fsync": "on",
     "synchronous_commit": "on",
