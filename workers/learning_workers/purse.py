@@ -110,12 +110,14 @@ class Purse:
 
     def _begin(self, session: Session, begun: Begun, asked: Offer, cheaper: Offer | None) -> Offer:
         now = time.monotonic()
-        if now - self._swept.get(begun.tenant, float("-inf")) > SWEEP_SECONDS:
-            sweep(session, begun.tenant)
-            if len(self._swept) >= KEPT_TENANTS:
-                self._swept.clear()
-            self._swept[begun.tenant] = now
-        return reserve(session, begun, asked, cheaper)
+        if now - self._swept.get(begun.tenant, float("-inf")) <= SWEEP_SECONDS:
+            return reserve(session, begun, asked, cheaper)
+        sweep(session, begun.tenant)
+        offer = reserve(session, begun, asked, cheaper)  # what it raises takes the sweep back, too
+        if len(self._swept) >= KEPT_TENANTS:
+            self._swept.clear()
+        self._swept[begun.tenant] = now
+        return offer
 
     def give_up(self, tenant: str, call_id: UUID) -> None:
         """Nobody was asked after all."""
