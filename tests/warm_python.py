@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -51,16 +52,22 @@ class WarmProcess:
     def __init__(self, args: Sequence[str], connection: socket.socket) -> None:
         self.args = args
         self.returncode: int | None = None
-        self._connection = connection
+        self._connection = (
+            connection.detach()
+        )  # where garbage is collected, a socket may warn before its owner closes it
+        weakref.finalize(self, os.close, self._connection)
         self._lock = threading.Lock()
         self.pid = self._number()
         if self.pid < 0:
             raise ChildProcessError(f"no {' '.join(args)}: the warm Python's log says why")
 
     def _number(self) -> int:
-        told = self._connection.recv(NUMBER.size, socket.MSG_WAITALL)
-        if len(told) < NUMBER.size:
-            raise ChildProcessError("the warm Python is gone, and nobody knows how its child ended")
+        told = b""
+        while len(told) < NUMBER.size:
+            part = os.read(self._connection, NUMBER.size - len(told))
+            if not part:
+                raise ChildProcessError("the warm Python is gone, and nobody knows how its child ended")
+            told += part
         return int(NUMBER.unpack(told)[0])
 
     def poll(self) -> int | None:
@@ -85,9 +92,6 @@ class WarmProcess:
             self._has_told(None if left is None else left * 1000 + 1)
         assert self.returncode is not None
         return self.returncode
-
-    def __del__(self) -> None:
-        self._connection.close()  # nobody wants to know any more
 
     def send_signal(self, number: int) -> None:
         """Send a signal, where it has not ended."""

@@ -7,7 +7,7 @@ import pytest
 
 from learning_machine import recalling, tool_arguments
 from learning_schemas import limits, patch, spec, user_schema
-from learning_stores import entity_names, entity_tools, learning_rows, operations
+from learning_stores import entity_names, entity_tools, learning_rows, operations, room
 from learning_stores.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,7 @@ MODULES = (
     learning_rows,
     operations,
     recalling,
+    room,
     tool_arguments,
 )
 
