@@ -3,6 +3,8 @@
 With one thread, what would be a second task is reserved, and waits in the worker.
 """
 
+import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -161,6 +163,13 @@ def crew_of(system: Any, url: str) -> Iterator[Crew]:
             yield crew
     finally:
         wire.cut()
+
+
+def send(worker: ManagedProcess, number: signal.Signals) -> None:
+    """Send a signal to a worker that runs."""
+    pid = worker.pid
+    assert pid is not None, f"{worker.name} has ended"
+    os.kill(pid, number)
 
 
 def said(worker: ManagedProcess, words: str, times: int = 1) -> bool:

@@ -87,6 +87,7 @@ class Stack:
             offline, port = self._on_port("offline-model", 0, self._offline)
         self._tell("Postgres and Redis")
         self.services.start()
+        warm.join()  # two threads that import what imports one another in a circle can each be given half of it
         self._addresses = self._migrated()
         if self._choice == "offline":
             port = self._until_served("offline-model", offline, port, "/healthz", self._offline)
