@@ -110,6 +110,7 @@ class _Ending(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no t
 
     def close(self, parent: Any) -> None:
         _stopping.set()
+        structlog.get_logger("learning.worker").info("worker ends", after="the windows in hand")
 
 
 app.steps["worker"].add(_Ending)
