@@ -123,10 +123,9 @@ def settle_without_extraction(
 
 
 def _lock(session: Session, held: Claim) -> None:
-    if hold_subject(session, held.tenant, held.subject) is None:
-        raise Fenced("the subject is gone")
     if not mailbox.hold(session, held):
-        raise Fenced("another worker holds the mailbox")
+        gone = hold_subject(session, held.tenant, held.subject) is None
+        raise Fenced("the subject is gone" if gone else "another worker holds the mailbox")
 
 
 def _settle_window(session: Session, held: Claim, extraction: Extraction, outcome: str) -> None:

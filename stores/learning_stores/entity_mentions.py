@@ -32,6 +32,9 @@ _GAP = re.compile(r"[^\w\n]{0,4}")  # between the words of one name
 _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _MAX_CHARACTERS = 10  # of a name in a script without spaces
 
+# With the keys before it, Postgres weighs each of them to make a plan: for hundreds that takes longer than the query.
+_ONE_PLAN = text("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
+
 _KNOWN = text("""
     WITH mentioned AS (
         SELECT l.about AS id FROM learning.learning l
@@ -85,6 +88,7 @@ def known_entities(session: Session, store: str, reading: Reading, window: Windo
     """
     place = reading.place
     keys = mention_keys(part for message in window.messages for part in (message.text, message.name or ""))
+    session.execute(_ONE_PLAN)
     rows = session.execute(
         _KNOWN,
         {

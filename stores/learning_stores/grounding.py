@@ -23,6 +23,8 @@ _PIECES = re.compile(rf"\S{{1,{_LONG}}}[^\w\s]{{0,32}}|\s+")
 
 def fold(text: str) -> str:
     """Text as it is compared: NFKC, case folded, quotation marks alike, white space as single spaces."""
+    if text.isascii():  # nearly all that is compared, and the same in a quarter of the time
+        return " ".join(text.replace("`", "'").lower().split())
     alike = text.translate(_QUOTES)
     if len(alike) <= _LONG or alike.isascii():
         normal = unicodedata.normalize("NFKC", alike)

@@ -19,6 +19,8 @@ LEASE_SECONDS = 15
 HEARTBEAT_SECONDS = 5
 NUDGE_SECONDS = 30
 """How long a nudge is waited for before it counts as lost."""
+EACH_TENANT = 8
+"""Mailboxes of one tenant and store that are nudged at a time."""
 
 CRASHES_BEFORE_HALVING = 2
 CRASHES_ALONE = 3
@@ -62,30 +64,35 @@ _NUDGE = text("""
     RETURNING m.id, m.tenant
 """)
 
-_OUTSTANDING = text("SELECT count(*) FROM learning.mailbox WHERE store = :store AND nudged_until > now()")
-
-_STORES = text("""
+# A loose index scan over the stores, and for each of them what the pump has to know before it nudges.
+_MAIL = text("""
     WITH RECURSIVE stores AS (
         (SELECT m.store FROM learning.mailbox m ORDER BY m.store LIMIT 1)
         UNION ALL
         SELECT (SELECT m.store FROM learning.mailbox m WHERE m.store > s.store ORDER BY m.store LIMIT 1)
         FROM stores s WHERE s.store IS NOT NULL
     )
-    SELECT store FROM stores WHERE store IS NOT NULL
+    SELECT s.store, (SELECT count(*) FROM learning.mailbox m WHERE m.store = s.store AND m.nudged_until > now()) AS nudged,
+           EXISTS (SELECT FROM learning.mailbox m WHERE m.store = s.store AND m.ready_at <= now()) AS due
+    FROM stores s WHERE s.store IS NOT NULL
 """)
 
 
-def stores_with_mail(session: Session) -> list[str]:
-    """The stores that have mailboxes."""
-    return list(session.scalars(_STORES))
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Of a store that has mailboxes: how many are nudged and not claimed, and whether another one is due."""
+
+    store: str
+    nudged: int
+    due: bool
 
 
-def outstanding(session: Session, store: str) -> int:
-    """Mailboxes of a store that are nudged and not claimed."""
-    return int(session.scalar(_OUTSTANDING, {"store": store}) or 0)
+def mail(session: Session) -> list[Mail]:
+    """The stores that have mailboxes, by name."""
+    return [Mail(row.store, row.nudged, row.due) for row in session.execute(_MAIL)]
 
 
-def take_due(session: Session, store: str, room: int, each_tenant: int = 8) -> list[Nudge]:
+def take_due(session: Session, store: str, room: int, each_tenant: int = EACH_TENANT) -> list[Nudge]:
     """Mark up to `room` due mailboxes of a store as nudged, at most `each_tenant` a tenant, and return them."""
     rows = session.execute(_NUDGE, {"store": store, "room": room, "each": each_tenant, "seconds": NUDGE_SECONDS})
     return [Nudge(mailbox_id, tenant, store) for mailbox_id, tenant in rows]
@@ -150,6 +157,16 @@ _LOOK = text("""
     FROM learning.mailbox WHERE id = :id AND tenant = :tenant FOR UPDATE
 """)
 
+# Most are claimed by the first who comes, with nothing to count.
+_CLAIM_AT_ONCE = text("""
+    UPDATE learning.mailbox
+    SET owner = :owner, token = nextval('learning.lease_token'), claims = claims + 1, nudged_until = NULL,
+        lease_until = clock_timestamp() + :seconds * interval '1 s', not_before = NULL, wait_reason = NULL, wait_note = NULL
+    WHERE id = :id AND tenant = :tenant AND owner IS NULL AND due_at <= now() AND coalesce(lease_until <= now(), true)
+      AND coalesce(not_before <= now(), true)
+    RETURNING store, scope, subject, user_id, session_id, token, window_limit, crashes_alone, failures
+""")
+
 _CLAIM = text("""
     UPDATE learning.mailbox
     SET owner = :owner, token = nextval('learning.lease_token'), claims = claims + 1, nudged_until = NULL,
@@ -173,7 +190,11 @@ def claim(session: Session, tenant: str, mailbox_id: int, owner: str) -> Claim |
     After `CRASHES_BEFORE_HALVING` of them the window is halved at each further one, down to a single event; what crashes
     then is counted in `crashes_alone`.
     """
-    row = session.execute(_LOOK, {"id": mailbox_id, "tenant": tenant}).one_or_none()
+    place = {"id": mailbox_id, "tenant": tenant}
+    taken = session.execute(_CLAIM_AT_ONCE, {**place, "owner": owner, "seconds": LEASE_SECONDS}).one_or_none()
+    if taken is not None:
+        return Claim(mailbox_id=mailbox_id, tenant=tenant, **taken._mapping)
+    row = session.execute(_LOOK, place).one_or_none()
     if row is None:
         return NotReady("gone")
     if row.leased:
@@ -224,26 +245,35 @@ def extend(session: Session, tenant: str, mailbox_id: int, token: int) -> bool:
     return bool(written.rowcount)
 
 
-# What a commit asks are look-ups by key, and the same plan serves them all: making one took Postgres longer than running it.
+# The subject first, as everybody takes the two; no mailbox is looked at where it is gone. What a commit asks are look-ups by
+# key, and the same plan serves them all: making one took Postgres longer than running it.
 _HOLD = text("""
+    WITH held AS MATERIALIZED (
+        SELECT FROM learning.subject WHERE tenant = :tenant AND subject = :subject FOR SHARE)
     SELECT set_config('plan_cache_mode', 'force_generic_plan', true) IS NOT NULL FROM learning.mailbox
-    WHERE id = :id AND tenant = :tenant AND token = :token FOR UPDATE
+    WHERE id = :id AND tenant = :tenant AND token = :token AND EXISTS (SELECT FROM held) FOR UPDATE
 """)
 
 
 def hold(session: Session, held: Claim) -> bool:
-    """Lock the mailbox for a commit; False where another worker has it now. An expired lease that nobody took is still ours."""
-    return bool(session.scalar(_HOLD, {"id": held.mailbox_id, "tenant": held.tenant, "token": held.token}))
+    """Lock subject and mailbox for a commit; False where the subject is gone or another worker has the mailbox now.
+
+    An expired lease that nobody took is still ours.
+    """
+    key = {"id": held.mailbox_id, "tenant": held.tenant, "token": held.token, "subject": held.subject}
+    return bool(session.scalar(_HOLD, key))
 
 
 # Run in a later statement than the one that locked the mailbox: its snapshot then sees every delivery whose intake was
 # before us, and every later one waits for our lock and finds the mailbox gone or renewed.
-_PENDING = text("""
-    SELECT min(accepted_no) AS oldest, min(accepted_at) AS since FROM learning.delivery
-    WHERE tenant = :tenant AND store = :store AND scope = :scope AND state = 'pending'
+_END = text("""
+    WITH pending AS (
+        SELECT min(accepted_no) AS oldest, min(accepted_at) AS since FROM learning.delivery
+        WHERE tenant = :tenant AND store = :store AND scope = :scope AND state = 'pending'),
+    ended AS (
+        DELETE FROM learning.mailbox m USING pending WHERE m.id = :id AND m.token = :token AND pending.oldest IS NULL)
+    SELECT oldest, since FROM pending
 """)
-
-_DELETE = text("DELETE FROM learning.mailbox WHERE id = :id AND token = :token")
 
 _RENEW = text("""
     UPDATE learning.mailbox SET
@@ -263,10 +293,9 @@ def release(session: Session, held: Claim, *, keep: bool, at_once: bool = False)
     With `keep` the lease stays ours when more is due, and True is returned: go on. `at_once` says that what remains is the
     rest of a window that was due.
     """
-    key = {"tenant": held.tenant, "store": held.store, "scope": held.scope}
-    oldest, since = session.execute(_PENDING, key).one()
+    key = {"tenant": held.tenant, "store": held.store, "scope": held.scope, "id": held.mailbox_id, "token": held.token}
+    oldest, since = session.execute(_END, key).one()
     if oldest is None:
-        session.execute(_DELETE, {"id": held.mailbox_id, "token": held.token})
         return False
     place = {
         "id": held.mailbox_id, "token": held.token, "oldest": oldest, "since": since, "at_once": at_once,

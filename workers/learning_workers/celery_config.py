@@ -20,7 +20,7 @@ broker_transport_options = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 25,
-    "visibility_timeout": 3600,
+    "ack_emulation": False,
 }
 broker_heartbeat = 0
 result_backend = None
@@ -34,6 +34,7 @@ task_track_started = True
 worker_send_task_events = True
 task_send_sent_event = True
 worker_prefetch_multiplier = 1
+worker_consumer = "learning_workers.consumer:Consumer"
 task_acks_late = False
 worker_hijack_root_logger = False
 worker_proc_alive_timeout = 30

@@ -233,10 +233,10 @@ class Dispatcher:
             logger.info("shards taken", shards=sorted(taken))
 
     def _pump_turn(self) -> None:
-        sent = self._pump.tick()
+        at_once = self._pump.tick()
         if self._embedding is not None:
-            sent += self._embedding.tick()
-        if not sent:
+            self._embedding.tick()
+        if not at_once:  # also where there is a backlog: nudges together cost less than one by one
             self._new_mail.wait(PUMP_EVERY)
         self._new_mail.clear()
 

@@ -41,6 +41,6 @@ def configure_logging(level: str | int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # The HTTP client's lines hold addresses of every call; ours say what matters.
-    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai"):
+    # The HTTP client's lines hold addresses of every call, Celery's say that a task was received: ours say what matters.
+    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "celery.worker.strategy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,9 +1,12 @@
 """The pump: tells workers which mailboxes have work. The backlog itself stays in Postgres, ordered, visible and cheap."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from celery import Celery
+from sqlalchemy.orm import Session
 
 from learning_stores import mailbox
 from learning_stores.database import Database
@@ -25,39 +28,47 @@ class Pump:
         self._bound = outstanding
         self._begun = False
 
-    def tick(self) -> int:
-        """Nudge what is due, once. Returns how many mailboxes. Raises DBAPIError, and kombu's OperationalError."""
-        sent = 0
+    def tick(self) -> bool:
+        """Nudge what is due, once. Whether workers may run short before the next tick.
+
+        Raises DBAPIError, and kombu's OperationalError.
+        """
         if not self._begun:
             # What a deployment of before lacked may be here now.
             self._database.run(None, mailbox.resume_known, self._stores)
             self._begun = True
-        with_mail = set(self._database.run(None, mailbox.stores_with_mail))
-        if with_mail - self._stores:
+        mail = self._database.run(None, mailbox.mail)
+        if {each.store for each in mail} - self._stores:
             self._database.run(None, mailbox.postpone_unknown, self._stores, WAIT_FOR_STORE_SECONDS)
-        for store in sorted(with_mail & self._stores):
-            sent += self._nudge(store)
-        return sent
+        room = {each.store: self._bound - each.nudged for each in mail if each.due and each.store in self._stores}
+        sent = self._nudge({store: most for store, most in room.items() if most > 0})
+        enough = self._bound * 3 // 4
+        return any(many >= mailbox.EACH_TENANT and room[store] - many > enough for store, many in sent.items())
 
-    def _nudge(self, store: str) -> int:
+    def _nudge(self, room: Mapping[str, int]) -> Counter[str]:
         """Mark what is due, and after that commit send the nudges; one that is lost falls due again when it has run out."""
-        room = self._bound - self._database.run(None, mailbox.outstanding, store)
-        if room <= 0:
-            return 0
+        sent: Counter[str] = Counter()
+        if not room:
+            return sent
         with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
             # With no worker, nudges would pile up in the queue while their mailboxes fall due again and again.
-            room = min(room, self._bound - _waiting(producer, queue_name(store)))
-            nudges = self._database.run(None, mailbox.take_due, store, room) if room > 0 else []
-            for nudge in nudges:
+            waiting = {store: _waiting(producer, queue_name(store)) for store in room}
+            most = {store: min(free, self._bound - waiting[store]) for store, free in room.items()}
+            for nudge in self._database.run(None, _take_due, most):
                 self._app.send_task(
-                    task_name(store),
+                    task_name(nudge.store),
                     args=(nudge.mailbox_id, nudge.tenant),
-                    queue=queue_name(store),
+                    queue=queue_name(nudge.store),
                     producer=producer,
                     retry=False,
                 )
-        NUDGES.labels(store).inc(len(nudges))
-        return len(nudges)
+                sent[nudge.store] += 1
+                NUDGES.labels(nudge.store).inc()
+        return sent
+
+
+def _take_due(session: Session, room: Mapping[str, int]) -> list[mailbox.Nudge]:
+    return [nudge for store, most in room.items() if most > 0 for nudge in mailbox.take_due(session, store, most)]
 
 
 def _waiting(producer: Any, queue: str) -> int:

@@ -14,7 +14,7 @@ from learning_stores import mailbox
 from learning_stores.commit import Fenced, settle_without_extraction
 from learning_stores.database import Database
 from learning_stores.deliveries import Settlement, delivery_states
-from learning_stores.mailbox import CRASHES_ALONE, CRASHES_BEFORE_HALVING
+from learning_stores.mailbox import CRASHES_ALONE, CRASHES_BEFORE_HALVING, Mail
 
 
 def _spec(**values: Any) -> MachineSpec:
@@ -226,16 +226,17 @@ def test_given_due_mailboxes_when_they_are_taken_then_each_is_nudged_once_until_
     app_db: Database, dispatcher_db: Database, everything_db: Database
 ) -> None:
     take_in(dispatcher_db, *(event(user_id=f"user{number}") for number in range(3)), spec=PROFILE_ONLY)
-    assert dispatcher_db.run(None, mailbox.stores_with_mail) == ["user_profile"]
+    assert dispatcher_db.run(None, mailbox.mail) == [Mail("user_profile", nudged=0, due=True)]
     assert len(dispatcher_db.run(None, mailbox.take_due, "user_profile", 2)) == 2
-    assert dispatcher_db.run(None, mailbox.outstanding, "user_profile") == 2
+    assert dispatcher_db.run(None, mailbox.mail) == [Mail("user_profile", nudged=2, due=True)]
     assert len(dispatcher_db.run(None, mailbox.take_due, "user_profile", 9)) == 1
+    assert dispatcher_db.run(None, mailbox.mail) == [Mail("user_profile", nudged=3, due=False)]
     assert dispatcher_db.run(None, mailbox.take_due, "user_profile", 9) == []
     _later(everything_db, 31)
     nudges = dispatcher_db.run(None, mailbox.take_due, "user_profile", 9)
     assert len(nudges) == 3
     claim(app_db, nudges[0].mailbox_id)
-    assert dispatcher_db.run(None, mailbox.outstanding, "user_profile") == 2
+    assert dispatcher_db.run(None, mailbox.mail) == [Mail("user_profile", nudged=2, due=False)]
 
 
 def test_given_a_tenant_with_a_large_backlog_when_mailboxes_are_taken_then_the_others_are_not_behind_it(

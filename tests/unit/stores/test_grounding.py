@@ -1,6 +1,8 @@
 """Quotes that hold and quotes that do not; equal statements; text that Postgres takes."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from learning_stores.grounding import content_key, fold, quote_holds, storable
 
@@ -46,3 +48,8 @@ def test_given_statements_that_say_the_same_when_keyed_then_the_keys_are_equal()
 def test_given_a_model_answer_with_what_postgres_refuses_when_made_storable_then_the_rest_of_it_stays() -> None:
     answer = {"na\x00me": ["a\x00b", {"deep": "c\ud800d"}, 1, None, True], "plain": "é 😀"}
     assert storable(answer) == {"name": ["ab", {"deep": "cd"}, 1, None, True], "plain": "é 😀"}
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_given_any_plain_text_when_folded_then_the_short_way_gives_what_the_long_one_does(said: str) -> None:
+    assert f"{fold(said)} é".strip() == fold(f"{said} é")
