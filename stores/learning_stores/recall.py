@@ -19,7 +19,7 @@ from learning_schemas.scope import session_scope, subject_of, user_scope
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
 from learning_stores.deliveries import FLUSH, STATES, DeliveryStates, states_of
 from learning_stores.ranking import DEFAULT_LANGUAGE, real_array, weights_for, weights_json
-from learning_stores.recall_pool import RecallPool
+from learning_stores.recall_pool import NotConnected, RecallPool
 from learning_stores.rendering import CHARACTERS_A_TOKEN, Headings, render
 
 RECALL = (
@@ -179,7 +179,12 @@ _FLUSH, _STATES = (str(each.compile(dialect=_DIALECT)) for each in (FLUSH, STATE
 
 def degraded(request: RecallRequest, error: BaseException) -> Recall:
     """What can be said without the database: what this machine itself was told lately."""
-    cause = f"no free connection within {request.deadline:.2g} s" if isinstance(error, PoolTimeout) else _cause(error)
+    if isinstance(error, NotConnected):
+        cause = f"no connection within {request.deadline:.2g} s: {error}"
+    else:
+        cause = (
+            f"no free connection within {request.deadline:.2g} s" if isinstance(error, PoolTimeout) else _cause(error)
+        )
     context, _, unprocessed = render(
         (), request.own if request.overlay else (), 0, request.max_tokens, request.headings
     )

@@ -6,11 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 from psycopg_pool.pool_async import StopWorker
 
 from learning_stores.database import BoundedAsyncConnection, BoundedConnection, Database
@@ -30,6 +30,44 @@ def _is_others(record: logging.LogRecord) -> bool:
 
 # What these connections meet is said once, in `degraded`; psycopg would write several lines of it to an agent's standard error.
 logging.getLogger("psycopg.pool").addFilter(_is_others)
+
+
+class NotConnected(PoolTimeout):
+    """There is no connection, and the last try to make one failed: says how."""
+
+
+class _Connection(BoundedConnection):
+    """Tells what becomes of each try to connect: the pool tries in the background, and its callers only see that it takes long."""
+
+    @classmethod
+    def connect(  # type: ignore[override]  # the pool alone calls it, with what is given it below
+        cls, conninfo: str = "", *, told: Callable[[psycopg.Error | None], None], **options: Any
+    ) -> Self:
+        """Connect, and call `told` with what came of it."""
+        try:
+            connection = super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            told(error)
+            raise
+        told(None)
+        return connection
+
+
+class _AsyncConnection(BoundedAsyncConnection):
+    """The same for asyncio."""
+
+    @classmethod
+    async def connect(  # type: ignore[override]  # as above
+        cls, conninfo: str = "", *, told: Callable[[psycopg.Error | None], None], **options: Any
+    ) -> Self:
+        """Connect, and call `told` with what came of it."""
+        try:
+            connection = await super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            told(error)
+            raise
+        told(None)
+        return connection
 
 
 class _AsyncPool(AsyncConnectionPool[BoundedAsyncConnection]):
@@ -74,12 +112,20 @@ class RecallPool:
         self._pools = WeakKeyDictionary()
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._refused: str | None = None  # why the last try to connect failed
 
     def run(self, wait_until: float, work: Callable[[BoundedConnection], T]) -> T:
         """What `work` gives on a connection, by `wait_until` (monotonic) or not at all. Raises psycopg.Error, OSError.
 
-        Done again where the connection had died in the pool: `work` is harmless when it is.
+        Done again where the connection had died in the pool: `work` is harmless when it is. Where none can be made, `NotConnected`
+        says why.
         """
+        try:
+            return self._run(wait_until, work)
+        except PoolTimeout:
+            raise self._explained() from None
+
+    def _run(self, wait_until: float, work: Callable[[BoundedConnection], T]) -> T:
         for again in range(self._max, -1, -1):  # as many as the pool may hold dead ones
             with self._sync_pool().connection(timeout=_left(wait_until)) as connection:
                 try:
@@ -95,6 +141,12 @@ class RecallPool:
 
     async def arun(self, wait_until: float, work: Callable[[BoundedAsyncConnection], Awaitable[T]]) -> T:
         """The same from asyncio."""
+        try:
+            return await self._arun(wait_until, work)
+        except PoolTimeout:
+            raise self._explained() from None
+
+    async def _arun(self, wait_until: float, work: Callable[[BoundedAsyncConnection], Awaitable[T]]) -> T:
         pool = await self._async_pool()
         for again in range(self._max, -1, -1):
             async with pool.connection(timeout=_left(wait_until)) as connection:
@@ -108,6 +160,16 @@ class RecallPool:
                 else:
                     return found
         raise AssertionError("unreachable")
+
+    def _told(self, error: psycopg.Error | None) -> None:
+        lines = str(error).splitlines() or ["no detail"]
+        said = next(
+            (line for line in lines if "FATAL" in line), lines[0]
+        )  # of several addresses, the one that answered
+        self._refused = None if error is None else said[:300]
+
+    def _explained(self) -> PoolTimeout:
+        return NotConnected(self._refused) if self._refused else PoolTimeout("no free connection")
 
     def close(self) -> None:
         """Give back this process's connections."""
@@ -125,7 +187,7 @@ class RecallPool:
         with self._lock:
             if self._pool is None:
                 self._pool = ConnectionPool(
-                    self._conninfo, connection_class=BoundedConnection, open=False, configure=_bound, **self._options()
+                    self._conninfo, connection_class=_Connection, open=False, configure=_bound, **self._options()
                 )
                 self._pool.open(wait=False)
         return self._pool
@@ -136,7 +198,7 @@ class RecallPool:
         if (pool := self._pools.get(loop)) is None:
             pool = self._pools[loop] = _AsyncPool(
                 self._conninfo,
-                connection_class=BoundedAsyncConnection,
+                connection_class=_AsyncConnection,
                 open=False,
                 configure=_abound,
                 **self._options(),
@@ -150,7 +212,7 @@ class RecallPool:
             "max_size": self._max,
             # Not prepared by the driver: that costs a round trip of its own, and saves nothing, since the statement is one
             # call and the server keeps the plans inside the function by itself.
-            "kwargs": {"autocommit": True, "prepare_threshold": None},
+            "kwargs": {"autocommit": True, "prepare_threshold": None, "told": self._told},
             "name": _POOL,
             # A server that was away is tried again at the next recall, not when a long back-off is over.
             "reconnect_timeout": 1.0,

@@ -215,3 +215,18 @@ asyncio.run(main())
     url = make_url(place.app_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
     told = script.replace("DATABASE_URL", repr(url))
     subprocess.run([sys.executable, "-c", told], env=place.env, cwd=place.directory, check=True, timeout=30)
+
+
+async def test_given_a_wrong_password_when_recalled_then_degraded_says_so_and_not_what_the_password_was(
+    place: Place,
+) -> None:
+    wrong = make_url(place.app_url).set(password="not-the-one").render_as_string(hide_password=False)
+    with LearningMachine(database_url=wrong, redis_url=place.redis_url, user_profile=True) as machine:
+        found = [machine.recall(user_id="alice"), await machine.arecall(user_id="alice")]
+        await machine.aclose()
+
+    for each in found:
+        assert each.degraded is not None
+        assert each.degraded.startswith("no connection within 0.5 s: ")
+        assert "password authentication failed" in each.degraded
+        assert "not-the-one" not in each.degraded
