@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def forked(argv: list[str], cwd: Path, **more: str) -> "subprocess.CompletedProc
     return warm_run(argv, cwd=cwd, env={**os.environ, **more}, timeout=60, stdin="typed")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Tests that a shell runs in the background ignore these, and so does whatever they start plainly."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("kind", ["code", "module", "script"])
 def test_given_a_program_when_forked_then_it_sees_what_it_would_see_when_started(kind: str, tmp_path: Path) -> None:
     (tmp_path / "looking.py").write_text(LOOK)
