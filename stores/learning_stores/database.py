@@ -159,6 +159,7 @@ class Database:
             "max_overflow": self._pool_size,
             "pool_timeout": 5,
             "hide_parameters": True,  # what was said never reaches an error's text, and with it a log
+            "use_native_hstore": False,  # no column of ours is one; else each engine's first connection looks for the type
             "isolation_level": "READ COMMITTED",  # each statement sees what was committed before it, whatever the server's default
         }
 
