@@ -2,9 +2,7 @@
 
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from forked_command import Forked
 from harness import rows
 from learning_machine import LearningMachine
 from learning_ops import stack as stack_module
@@ -21,9 +20,17 @@ from learning_ops.stack import DATABASE, Stack
 from learning_stores.database import Database
 from learning_stores.registry import look_again
 from running_stack import directory
-from warm_python import WarmManagedProcess, read_at_import
+from warm_python import read_at_import, warm_run
 
 COOKBOOK = Path(__file__).parents[1] / "cookbook"
+_STRICTLY = """
+import os, runpy, sys, warnings
+warnings.simplefilter("error")
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""What `python -W error FILE` does, but for the imports that a forked process has made already."""
 
 
 def indexed() -> dict[str, str]:
@@ -45,13 +52,10 @@ class Recipes:
         Fails where it failed, warned, or does not print what the index promises.
         """
         file = COOKBOOK / f"{name}.py"
-        ended = subprocess.run(
-            [sys.executable, "-W", "error", file],
-            env={**script_env(self.stack, file), "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        env = {**script_env(self.stack, file), "COLUMNS": "100"}
+        del env["PYTHONUNBUFFERED"]  # nobody looks on
+        ended = warm_run(
+            ["-c", _STRICTLY, str(file)], env={**env, **read_at_import(os.environ)}, cwd=Path.cwd(), timeout=120
         )
         assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
         assert indexed()[name] in ended.stdout, f"cookbook/README.md promises {indexed()[name]!r}:\n{ended.stdout}"
@@ -81,17 +85,6 @@ class Recipes:
         return rows(self.db, statement, tenant=self.tenant(name), **parameters)
 
 
-class _Forked(WarmManagedProcess):
-    """A process of a stack that is but the ground of the examples: `test_up.py` sees how a stack's processes start."""
-
-    def __init__(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None, **more: Any
-    ) -> None:
-        python, flag, *program = argv
-        assert flag == "-P"  # and nothing is in the directory that it keeps out
-        super().__init__(name, [python, *program], {**read_at_import(os.environ), **(env or {})}, cwd, **more)
-
-
 @contextmanager
 def recipes_on_a_stack(**variables: str) -> Iterator[Recipes]:
     """A stack with the offline model, and no configuration but these variables; ended with the block."""
@@ -100,7 +93,7 @@ def recipes_on_a_stack(**variables: str) -> Iterator[Recipes]:
             patch.delenv(name)
         for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setattr(stack_module, "ManagedProcess", _Forked)
+        patch.setattr(stack_module, "ManagedProcess", Forked)
         look_again()  # the stack has a worker for each store that this process knows
         try:
             with (

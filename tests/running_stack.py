@@ -15,8 +15,9 @@ from typing import Any
 
 import psutil
 
+import forked_command
 from harness import eventually, in_memory
-from warm_python import warm_run
+from warm_python import WarmProcess, read_at_import, warm_python, warm_run
 
 COMMAND = str(Path(sys.executable).with_name("learning-machine"))
 START_SECONDS = 120.0
@@ -46,6 +47,23 @@ def started(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) ->
     )
 
 
+def run_forking(*arguments: str, cwd: Path, env: Mapping[str, str]) -> Any:
+    """`run` of a command that has a stack, whose processes are forked as well: for tests that look at none of them."""
+    if warm_python() is None:
+        return started(*arguments, cwd=cwd, env=env)
+    argv, given = _forking(arguments, env)
+    return warm_run(argv, cwd=cwd, env=given, timeout=100)
+
+
+def _forking(arguments: tuple[str, ...], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """How it is asked of a forked process, for which what is read at import was read when this one's Python was warmed."""
+    warm = warm_python()
+    assert warm is not None
+    early = read_at_import(env)
+    given = {name: value for name, value in env.items() if name not in early} | read_at_import(os.environ)
+    return [forked_command.__file__, *arguments], {**given, forked_command.VARIABLE: str(warm.directory)}
+
+
 def processes_of(marker: Path) -> list[psutil.Process]:
     """Every process whose command line, working directory or environment names the directory."""
     found = []
@@ -62,15 +80,29 @@ def processes_of(marker: Path) -> list[psutil.Process]:
 
 
 class Foreground:
-    """A command that runs until it is told to stop; what it prints is in `output`."""
+    """A command that runs until it is told to stop; what it prints is in `output`.
 
-    def __init__(self, directory: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    Where `forked`, it and what it starts are forked with their imports made: for tests that look at none of these processes.
+    """
+
+    def __init__(
+        self, directory: Path, *arguments: str, env: Mapping[str, str] | None = None, forked: bool = False
+    ) -> None:
         self._log = directory / f"output-{os.urandom(3).hex()}.txt"
+        given = clean_env() if env is None else dict(env)
+        self.process: subprocess.Popen[bytes] | WarmProcess
         with self._log.open("wb") as log:
+            if forked and (warm := warm_python()) is not None:
+                argv, given = _forking(arguments, given)
+                assert warm.takes(argv, given, directory)
+                with open(os.devnull, "rb") as nothing:
+                    streams = (nothing.fileno(), log.fileno(), log.fileno())
+                    self.process = warm.fork(argv, env=given, cwd=directory, streams=streams, umask=0o022)
+                return
             self.process = subprocess.Popen(
                 [COMMAND, *arguments],
                 cwd=directory,
-                env=clean_env() if env is None else dict(env),
+                env=given,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,9 +147,9 @@ def directory() -> Iterator[Path]:
 
 
 @contextmanager
-def up(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path) -> Iterator[Foreground]:
+def up(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path, forked: bool = False) -> Iterator[Foreground]:
     """`learning-machine up`, ready; ended with the context, and nothing may be left of it then."""
-    running = Foreground(cwd, "up", *arguments, env=env)
+    running = Foreground(cwd, "up", *arguments, env=env, forked=forked)
     try:
         running.until(r"^ready")
         yield running

@@ -108,35 +108,19 @@ class WarmProcess:
 
 
 class WarmPython:
-    """A zygote, from its start to its end; it ends with this process, and every child with it."""
+    """What a zygote in `directory` is asked by. A child ends with whoever asked for it, and all of them with the zygote."""
 
-    def __init__(self) -> None:
-        self.owner = os.getpid()
-        self._directory = Path(tempfile.mkdtemp(prefix="learning-warm-"))
-        self._socket = self._directory / "socket"
-        modules = self._directory / "modules"
-        left_out = ("LEARNING_", "OPENAI_", "PYTHONPATH")
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        self.process = ManagedProcess(
-            "warm-python",
-            [sys.executable, _ZYGOTE, self._socket, modules],
-            env=self._env,
-            log_path=self._directory / "log",
-            stop_signal=signal.SIGKILL,
-        )
-        try:
-            self.process.start()
-            wait_until(self._socket.exists, 60, "the warm Python listens", alive=[self.process])
-        except BaseException:
-            self.end()
-            raise
-        self._modules = frozenset(json.loads(modules.read_text()))
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._socket = directory / "socket"
+        self._modules = frozenset(json.loads((directory / "modules").read_text()))
+        self._early = json.loads((directory / "early").read_text())
 
     def takes(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> bool:
         """Whether a fork is what a start would be: no flags, no variable read too early, no module in another's place."""
         if argv[0].startswith("-") and argv[0] not in ("-c", "-m"):
             return False
-        if read_at_import(env) != read_at_import(self._env):
+        if read_at_import(env) != self._early:
             return False
         places = [Path(cwd, path) for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
         if argv[0].startswith("-"):
@@ -167,26 +151,63 @@ class WarmPython:
             connection.close()
             raise
 
+
+class OwnWarmPython(WarmPython):
+    """A zygote from its start to its end; it ends with this process."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        directory = Path(tempfile.mkdtemp(prefix="learning-warm-"))
+        left_out = ("LEARNING_", "OPENAI_", "PYTHONPATH")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+        (directory / "early").write_text(json.dumps(read_at_import(env)))
+        self.process = ManagedProcess(
+            "warm-python",
+            [sys.executable, _ZYGOTE, directory / "socket", directory / "modules"],
+            env=env,
+            log_path=directory / "log",
+            stop_signal=signal.SIGKILL,
+        )
+        try:
+            self.process.start()
+            wait_until((directory / "socket").exists, 60, "the warm Python listens", alive=[self.process])
+            super().__init__(directory)
+        except BaseException:
+            self._end(directory)
+            raise
+
     def end(self) -> None:
         """Kill it; its children get their death signals."""
+        self._end(self.directory)
+
+    def _end(self, directory: Path) -> None:
         self.process.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-_warm: WarmPython | None = None
+_warm: OwnWarmPython | None = None
+_joined: WarmPython | None = None
 _warm_lock = threading.Lock()
+
+
+def join(directory: Path) -> None:
+    """Ask another process's zygote from now on."""
+    global _joined
+    _joined = WarmPython(directory)
 
 
 def warm_python() -> WarmPython | None:
     """This process's zygote, started on first use; none where the system cannot tell of the end of a process by descriptor."""
     global _warm
+    if _joined is not None:
+        return _joined
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError):
         return None
     with _warm_lock:
         if _warm is None or _warm.owner != os.getpid():
-            _warm = WarmPython()
+            _warm = OwnWarmPython()
         return _warm
 
 

@@ -3,9 +3,9 @@
 Run as a file by `warm_python`: `python warm_zygote.py SOCKET MODULES`. It imports what the tests' processes import, names the
 modules in the file MODULES, and listens on SOCKET. A request is three descriptors, the length of a JSON object, and the object:
 argv after the interpreter's name, environment, directory, umask and death signal. The child answers with its process id when it
-is set up. From here follows, when it ended, the complement of its wait status: a negative number. Nothing that reads the
-environment or starts a thread is imported before a fork: not the modules that look for the installed stores, since
-LEARNING_STORES names some of them.
+is set up. From here follows, when it ended, the complement of its wait status: a negative number. A child whose asker closes the
+connection before, as one that dies does, gets the death signal. Nothing that reads the environment or starts a thread is imported
+before a fork: not the modules that look for the installed stores, since LEARNING_STORES names some of them.
 """
 
 import atexit
@@ -83,8 +83,10 @@ class Zygote:
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._poll = select.poll()
+        # First, so that what comes gets no number of what ends in the same moment.
         self._poll.register(listening, select.POLLIN)
         self._children: dict[int, tuple[int, socket.socket]] = {}  # by the descriptor that tells of the end
+        self._askers: dict[int, tuple[int, int]] = {}  # by the connection's: the child's, and its death signal
         self._prctl = ctypes.CDLL(None, use_errno=True).prctl
         self.pid = os.getpid()
 
@@ -92,9 +94,11 @@ class Zygote:
         """Serve; returns in each child, as the request says it should be, with that request."""
         while True:
             for descriptor, _ in self._poll.poll():
-                if descriptor != self._listening.fileno():
+                if descriptor in self._askers:
+                    self._asker_gone(descriptor)
+                elif descriptor in self._children:
                     self._ended(descriptor)
-                elif (asked := self._accept()) is not None:
+                elif descriptor == self._listening.fileno() and (asked := self._accept()) is not None:
                     return asked
 
     def _accept(self) -> dict[str, Any] | None:
@@ -116,12 +120,21 @@ class Zygote:
         watched = os.pidfd_open(child)
         self._children[watched] = child, connection
         self._poll.register(watched, select.POLLIN)
+        self._askers[connection.fileno()] = watched, request["death_signal"]
+        self._poll.register(connection, select.POLLRDHUP)
         return None
+
+    def _asker_gone(self, connection: int) -> None:
+        self._poll.unregister(connection)
+        watched, death_signal = self._askers.pop(connection)
+        signal.pidfd_send_signal(watched, death_signal)
 
     def _ended(self, descriptor: int) -> None:
         child, connection = self._children.pop(descriptor)
         self._poll.unregister(descriptor)
         os.close(descriptor)
+        if self._askers.pop(connection.fileno(), None) is not None:
+            self._poll.unregister(connection)
         _, status = os.waitpid(child, 0)
         with connection:
             try:

@@ -162,6 +162,7 @@ class Database:
             "pool_timeout": 5,
             "pool_use_lifo": True,  # few connections with warm plans serve better than all of them in turn
             "hide_parameters": True,  # what was said never reaches an error's text, and with it a log
+            "use_native_hstore": False,  # no column of ours is one; else each engine's first connection looks for the type
             "isolation_level": "READ COMMITTED",  # each statement sees what was committed before it, whatever the server's default
         }
 

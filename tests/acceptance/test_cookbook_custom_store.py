@@ -23,7 +23,7 @@ def test_given_up_with_the_store_when_the_example_runs_then_decisions_are_extrac
     given = variables(EXAMPLE.read_text(encoding="utf-8"))
     assert (ROOT / given["PYTHONPATH"]).is_dir()
     env = clean_env(**{**given, "PYTHONPATH": os.fspath(ROOT / given["PYTHONPATH"])})
-    with directory() as cwd, up(cwd=cwd, env=env) as foreground:
+    with directory() as cwd, up(cwd=cwd, env=env, forked=True) as foreground:
         assert "decision-log-worker" in {path.stem for path in (cwd / ".learning" / "logs").iterdir()}
         ended = subprocess.run(
             [sys.executable, EXAMPLE],

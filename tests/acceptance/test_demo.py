@@ -100,10 +100,14 @@ def test_given_earlier_runs_on_the_same_data_when_the_demo_starts_then_it_has_a_
     assert tenants == ["demo", "demo-2", "demo-3"]
 
 
-@pytest.mark.parametrize("moment", ["^The model is", "serving after"], ids=["while starting", "while extracting"])
-def test_given_a_demo_under_way_when_it_is_interrupted_then_nothing_is_left(moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "forked"),
+    [("^The model is", False), ("serving after", True)],
+    ids=["while starting", "while extracting"],
+)
+def test_given_a_demo_under_way_when_it_is_interrupted_then_nothing_is_left(moment: str, forked: bool) -> None:
     with directory() as cwd:
-        foreground = Foreground(cwd, "demo", env=_env(cwd))
+        foreground = Foreground(cwd, "demo", env=_env(cwd), forked=forked)
         foreground.until(moment)
 
         status = foreground.stop(signal.SIGINT)

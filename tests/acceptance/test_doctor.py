@@ -19,7 +19,7 @@ def _found(cwd: Path, *arguments: str) -> tuple[Any, int]:
 
 @pytest.mark.timeout(600)
 def test_given_the_embedded_stack_with_something_learned_when_looked_at_then_nothing_is_above_a_note() -> None:
-    with directory() as cwd, up(cwd=cwd):
+    with directory() as cwd, up(cwd=cwd, forked=True):
         line = json.dumps({"messages": turn("I'm Dora, I work at Initech."), "user_id": "dora", "session_id": "s1"})
         assert run("emit", "-", "--settle", cwd=cwd, stdin=line).returncode == 0
         found, status = _found(cwd, "--strict")

@@ -22,7 +22,7 @@ def test_given_up_in_one_terminal_when_the_readmes_lines_run_in_a_second_then_th
 assert states == {"user_profile": "extracted", "session_context": "extracted"}, states
 assert machine.recall(user_id="alex@example.com", session_id="s1").fields["name"] == "Alex"
 """
-    with directory() as cwd, up(cwd=cwd):
+    with directory() as cwd, up(cwd=cwd, forked=True):
         ended = subprocess.run(
             [sys.executable, "-c", f"{lines}\n{checks}\n"],
             cwd=cwd,

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from harness import eventually
-from running_stack import Foreground, clean_env, directory, processes_of, started
+from running_stack import Foreground, clean_env, directory, processes_of, run_forking, started
 
 TOLD = """
 import os
@@ -66,7 +66,7 @@ def test_given_files_when_run_then_each_has_the_system_and_a_tenant_of_its_own_a
         before = sorted(cwd.rglob("*.py"))
         files = [str((folder / f"{name}.py").relative_to(cwd)) for name in ("first", "second", "third")]
 
-        ended = started("run", *files, cwd=cwd, env=_env(cwd))
+        ended = run_forking("run", *files, cwd=cwd, env=_env(cwd))
 
         assert ended.returncode == 7, ended.stderr
         assert "second.py failed, with status 7" in ended.stderr
@@ -86,7 +86,7 @@ def test_given_files_when_run_then_each_has_the_system_and_a_tenant_of_its_own_a
 def test_given_a_file_that_does_not_end_when_interrupted_then_it_ends_and_nothing_is_left() -> None:
     with directory() as cwd:
         folder = _write(cwd, hangs=HANGS)
-        foreground = Foreground(cwd, "run", str(folder / "hangs.py"), env=_env(cwd))
+        foreground = Foreground(cwd, "run", str(folder / "hangs.py"), env=_env(cwd), forked=True)
         foreground.until("^runs")
 
         status = foreground.stop(signal.SIGINT)

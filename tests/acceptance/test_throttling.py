@@ -60,7 +60,7 @@ def test_given_429_for_a_while_when_sixty_mailboxes_are_due_then_few_calls_are_m
         def outage_is_long_enough() -> bool:
             return (datetime.now(began.tzinfo) - began).total_seconds() > OUTAGE_SECONDS
 
-        eventually(outage_is_long_enough, "the outage lasts")
+        eventually(outage_is_long_enough, "the outage lasts", every=0.2)
         during = len(asked(system))
         assert states(system) == {("pending", 0): MAILBOXES}
 
@@ -95,7 +95,9 @@ def test_given_requests_a_minute_when_two_workers_have_more_to_do_then_they_keep
         eventually(lambda: states(system).get(("extracted", 1)) == limit, "the minute's calls are made", timeout=60)
         eventually(lambda: waiting(system, note) == mailboxes - limit, "the others wait, and say for what")
 
-        eventually(lambda: states(system).get(("extracted", 1)) == mailboxes, "the others follow", timeout=150)
+        eventually(
+            lambda: states(system).get(("extracted", 1)) == mailboxes, "the others follow", timeout=150, every=0.5
+        )
 
     assert_each_once(system, mailboxes)
     times = sorted(datetime.fromisoformat(line["at"]).timestamp() for line in asked(system))

@@ -274,7 +274,7 @@ def test_given_no_key_when_started_with_openai_then_it_says_so_before_anything_s
 def test_given_a_memory_when_started_again_with_openai_then_it_is_kept_and_only_workers_have_the_key() -> None:
     line = json.dumps({"messages": turn("I live in Oslo."), "user_id": "eve", "session_id": "s1"})
     with directory() as cwd:
-        with up(cwd=cwd):
+        with up(cwd=cwd, forked=True):
             assert run("emit", "-", "--settle", cwd=cwd, stdin=line).returncode == 0
         data = cwd / ".learning"
         first = _env_of(data)

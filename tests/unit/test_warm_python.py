@@ -222,3 +222,31 @@ def test_given_a_parent_that_is_killed_when_it_is_gone_then_so_are_what_forked_a
         finally:
             parent.kill()
     eventually(lambda: not psutil.pid_exists(child) and not psutil.pid_exists(zygote), "both are gone")
+
+
+JOINS = """
+import signal, sys
+from pathlib import Path
+from warm_python import WarmManagedProcess, join
+join(Path(sys.argv[1]))
+child = WarmManagedProcess("child", [sys.executable, "-c", "import signal; signal.pause()"], log_path=Path(sys.argv[2]))
+child.start()
+print(child.pid, flush=True)
+signal.pause()
+"""
+
+
+def test_given_anothers_zygote_when_who_joined_it_is_killed_then_so_is_what_was_forked_and_the_zygote_serves_on(
+    warm: WarmPython, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", JOINS, str(warm.directory), str(tmp_path / "log")]
+    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as joined:
+        try:
+            assert joined.stdout is not None
+            child = int(joined.stdout.readline())
+            assert psutil.pid_exists(child)
+        finally:
+            joined.kill()
+    eventually(lambda: not psutil.pid_exists(child), "it is gone")
+    assert forked(["-c", "print('served')"], tmp_path).stdout == "served\n"

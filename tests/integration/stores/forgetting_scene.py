@@ -126,17 +126,15 @@ class Scene:
                FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = 'learning' AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped""",
         )
-        found: dict[str, str] = {}
+        looks = []
         for each in columns:
-            name = f"{each['table']}.{each['column']}"
-            if name in allowed:
-                continue
-            told = f"encode(\"{each['column']}\", 'escape')" if each["type"] == "bytea" else f'"{each["column"]}"::text'
-            for word in words:
-                query = f'SELECT {told} AS told FROM learning."{each["table"]}" WHERE {told} ILIKE :word LIMIT 1'
-                if hits := rows(self.everything, query, word=f"%{word}%"):
-                    found[name] = hits[0]["told"]
-        return found
+            if (name := f"{each['table']}.{each['column']}") not in allowed:
+                column = f'"{each["column"]}"'
+                text = f"encode({column}, 'escape')" if each["type"] == "bytea" else f"{column}::text"
+                told = f'SELECT {text} AS told FROM learning."{each["table"]}"'
+                looks.append(f"(SELECT '{name}' AS name, told FROM ({told}) t WHERE told ILIKE ANY (:words) LIMIT 1)")
+        found = rows(self.everything, " UNION ALL ".join(looks), words=[f"%{word}%" for word in words])
+        return {each["name"]: each["told"] for each in found}
 
 
 def cited(window: Window, number: int = -1) -> Citation:

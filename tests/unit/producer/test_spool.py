@@ -3,8 +3,6 @@
 import errno
 import os
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from learning_machine.spool_file import (
     spooled,
 )
 from learning_machine.spool_look import look
+from warm_python import warm_run
 
 LIMIT = 1 << 20
 ALICE = ("default", "user/alice")
@@ -180,7 +179,7 @@ def write_all(descriptor, data):
 spool.write_all = write_all
 whole.append(("default", "user/alice"), b"a longer second event", b"{{}}", 1 << 20)
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -9
+    assert warm_run(["-c", script], env=os.environ, cwd=tmp_path, timeout=60).returncode == -9
 
     [path] = spooled(tmp_path)
     assert [(each.state, each.event) for each in found_in(path)] == [("whole", b"first"), ("torn", b"")]

@@ -3,12 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from learning_stores.registry import installed
+from warm_python import warm_run
 
 SHOW = """
 import json
@@ -33,7 +33,7 @@ print(json.dumps({
 
 def run(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LEARNING_")}
-    return subprocess.run([sys.executable, "-c", code], env={**inherited, **env}, capture_output=True, text=True)
+    return warm_run(["-c", code], env={**inherited, **env}, cwd=Path.cwd(), timeout=60)
 
 
 def test_given_the_app_when_its_settings_are_read_then_nudges_are_json_without_results_and_each_store_has_a_queue() -> (
