@@ -34,7 +34,7 @@ cookbook: setup  ## the cookbook's examples, on one embedded stack: ONLY=01_basi
 	  $(BIN)/learning-machine run $(if $(MODEL),--model $(MODEL)) $(RECIPES)
 
 test: setup check  ## all tests, against real embedded servers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # in the order that tests/conftest.py gives
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # in the order that tests/conftest.py gives
 
 check: setup  ## lint, types, layers
 	@$(BIN)/ruff check .
