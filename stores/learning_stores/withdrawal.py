@@ -18,6 +18,7 @@ from learning_schemas.ids import uuid7
 from learning_stores.admission import CORROBORATING_USERS
 from learning_stores.consolidated import dissolve
 from learning_stores.curator.retiring import CONSOLIDATED, CONTRADICTED, DISPLACED, EXPIRED, MERGED
+from learning_stores.giving_way import give_way
 from learning_stores.merged_entities import STANDS, hold_entities_of
 from learning_stores.replay_known import END_STANDS
 
@@ -244,7 +245,8 @@ def settle_withdrawn(
     restored = [_propose_again(session, tenant, of, now) for of in unsupported]
     dissolved, apart = dissolve(session, tenant, ids, now=now, by=by, reason=reason)
     fallen += [*unsupported, *dissolved]
-    restored += bring_back(session, tenant, session.scalars(_REPLACED, {**values, "fallen": [*fallen, *apart]}).all())
+    returning = session.scalars(_REPLACED, {**values, "fallen": [*fallen, *apart]}).all()
+    restored += bring_back(session, tenant, returning, undone_by=by if reason == "undone" else None)
     left = session.execute(_LEFT, {"tenant": tenant, "ids": ids, "sources": list(sources)}).all()
     return Withdrawn(
         touched=tuple(ids),
@@ -254,13 +256,21 @@ def settle_withdrawn(
     )
 
 
-def bring_back(session: Session, tenant: str, ids: Sequence[UUID]) -> tuple[UUID, ...]:
-    """New rows for retired learnings, as far as they have evidence and nobody has their keys; of one key the first counts."""
+def bring_back(session: Session, tenant: str, ids: Sequence[UUID], *, undone_by: UUID | None) -> tuple[UUID, ...]:
+    """New rows for retired learnings, as far as they have evidence and nobody has their keys; of one key the first counts.
+
+    With `undone_by`, the change of an undo, the others give way where they were led to that key by a merge.
+    """
     hold_entities_of(session, tenant, ids)
     session.execute(_HOLD, {"tenant": tenant, "ids": sorted(ids)}).all()
     now = session.scalar(_NOW)
-    new = [_restore(session, tenant, of, now, "active", None) for of in ids]
-    return tuple(each for each in new if each is not None)
+    new = []
+    for of in ids:
+        if (back := _restore(session, tenant, of, now, "active", None)) is not None:
+            new.append(back)
+        elif undone_by is not None:
+            give_way(session, tenant, of, undone_by)
+    return tuple(new)
 
 
 def _hold(session: Session, tenant: str, touched: Collection[UUID]) -> list[UUID]:

@@ -277,12 +277,9 @@ def test_timing_when_extracted_later_then_it_is_cheaper_and_less_fresh_and_no_tu
     line = re.compile(r"^(before|beside|after|at the end) +(\d+) ms  (.+?) +(\d+) +(\d+)$", re.MULTILINE)
     found = {way: (int(ms), since, int(calls), int(tokens)) for way, ms, since, calls, tokens in line.findall(told)}
 
-    assert {way: since for way, (_, since, _, _) in found.items()} == {
-        "before": "this turn",
-        "beside": "the next turn",
-        "after": "after a pause",
-        "at the end": "the next session",
-    }
+    since = {way: moment for way, (_, moment, _, _) in found.items()}
+    assert since.pop("beside") in ("this turn", "the next turn")  # an extraction may be done before the turn looks
+    assert since == {"before": "this turn", "after": "after a pause", "at the end": "the next session"}
     # A call for each of seven turns; one for each of two parts and the goodbye; one for all.
     assert {way: calls for way, (_, _, calls, _) in found.items()} == {
         "before": 7,

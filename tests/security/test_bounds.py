@@ -29,7 +29,7 @@ from learning_stores import room as room_module
 from learning_stores.database import Database
 from learning_stores.entity_names import MAX_NAME
 from learning_stores.entity_tools import MAX_LISTED
-from learning_stores.mailbox import outstanding, take_due
+from learning_stores.mailbox import mail, take_due
 from learning_stores.operations import MAX_CONTENT
 from learning_stores.place import Place as Where
 from learning_stores.registry import installed
@@ -283,9 +283,9 @@ def test_given_more_due_mailboxes_than_may_be_outstanding_then_no_more_are_nudge
         take_in(dispatcher_db, event(user_id=f"u{user}", tenant=f"t{user % 3}"), spec=PROFILE_ONLY)
     limit = 5
     for _ in range(3):
-        room = limit - dispatcher_db.run(None, outstanding, "user_profile")
+        room = limit - dispatcher_db.run(None, mail)[0].nudged
         dispatcher_db.run(None, take_due, "user_profile", room)
-    assert dispatcher_db.run(None, outstanding, "user_profile") == limit
+    assert dispatcher_db.run(None, mail)[0].nudged == limit
 
 
 def test_given_a_message_larger_than_a_window_then_its_beginning_is_asked_about_and_the_prompt_stays_bounded(

@@ -154,7 +154,9 @@ class Consolidate(JudgedJob):
                 pairs = dict.fromkeys(combinations(cluster.ids, 2), "refused" if told else "none")
                 remember(session, context.tenant, self.name, pairs)
                 continue
-            report["evidence_copied"] += copy_to(session, source, dict.fromkeys(cluster.ids, made))
+            report["evidence_copied"] += copy_to(
+                session, context.tenant, source.made_by, dict.fromkeys(cluster.ids, made)
+            )
             retire(session, source, dict.fromkeys(cluster.ids, (CONSOLIDATED, made)))
             report["consolidated"] += 1
             changed += len(cluster.ids)

@@ -18,14 +18,12 @@ from sqlalchemy.orm import Session
 
 from learning_schemas.ids import uuid7
 from learning_stores.curator.merging import copy_to
-from learning_stores.curator.retiring import DISPLACED, MERGED, retire
+from learning_stores.curator.retiring import DISPLACED, EQUAL_BY_KEY, MERGED, retire
 from learning_stores.learning_rows import Raced
 from learning_stores.operations import Provenance
 
 MAX_MOVED = 2_000
 """Learnings of an entity that is merged, and relationships that lead to it."""
-
-_EQUAL_BY_KEY = frozenset({"alias", "fact", "event", "relationship"})
 
 _ENDS = text("""
     SELECT DISTINCT either.id FROM learning.learning l CROSS JOIN LATERAL (VALUES (l.about), (l.target)) AS either (id)
@@ -190,7 +188,7 @@ def merge(session: Session, source: Provenance, into: Mapping[UUID, UUID]) -> Me
             moving.append((first, stays))
             ended[first.id], heirs[first.id] = (MERGED, stays), stays
         for row in others:
-            if row.kind in _EQUAL_BY_KEY or (row.content, row.data) == (first.content, first.data):
+            if row.kind in EQUAL_BY_KEY or (row.content, row.data) == (first.content, first.data):
                 ended[row.id], heirs[row.id] = (MERGED, stays), stays
             else:
                 ended[row.id] = (DISPLACED, stays)
@@ -207,7 +205,7 @@ def merge(session: Session, source: Provenance, into: Mapping[UUID, UUID]) -> Me
                 "keys": [row.content_key for row, _ in moving],
             },
         )
-    copied = copy_to(session, source, heirs)
+    copied = copy_to(session, place.tenant, source.made_by, heirs)
     session.execute(_NAME, values)
     displaced = sum(reason == DISPLACED for reason, _ in ended.values())
     return Merging(moved=len(moving), equal=len(heirs) - len(moving), displaced=displaced, evidence_copied=copied)

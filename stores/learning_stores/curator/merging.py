@@ -39,16 +39,16 @@ _COUNTS = text("""
 
 def merge(session: Session, source: Provenance, merged: Mapping[UUID, UUID]) -> int:
     """Merge locked live learnings, each into one that stays and is merged into none itself; how much evidence was copied."""
-    copied = copy_to(session, source, merged)
+    copied = copy_to(session, source.place.tenant, source.made_by, merged)
     retire(session, source, {learning: (MERGED, stays) for learning, stays in merged.items()})
     return copied
 
 
-def copy_to(session: Session, source: Provenance, heirs: Mapping[UUID, UUID]) -> int:
+def copy_to(session: Session, tenant: str, by: UUID, heirs: Mapping[UUID, UUID]) -> int:
     """Copy to each of these learnings' heirs what it has, evidence and counts; how much evidence. What ended them is said apart."""
     if not heirs:
         return 0
-    values = {"tenant": source.place.tenant, "ids": list(heirs), "onto": list(heirs.values())}
-    copied = len(session.scalars(_COPY, {**values, "by": source.made_by}).all())
+    values = {"tenant": tenant, "ids": list(heirs), "onto": list(heirs.values())}
+    copied = len(session.scalars(_COPY, {**values, "by": by}).all())
     session.execute(_COUNTS, values)
     return copied

@@ -14,6 +14,9 @@ MERGED, EXPIRED, PRUNED, CONTRADICTED = "merged", "expired", "pruned", "contradi
 CONSOLIDATED, DISPLACED = "consolidated", "displaced"
 """The same: one statement says what several said; two entities are one, of which another value of this is newer."""
 
+EQUAL_BY_KEY = frozenset({"alias", "fact", "event", "relationship"})
+"""Kinds of which two with one key say the same; of the others, they are two values of one thing."""
+
 # The first condition keeps Postgres from joining all that the curator ever ended to each page of what is live.
 BROUGHT_BACK = f"""(l.restores IS NOT NULL AND EXISTS (
         SELECT FROM learning.learning r

@@ -6,16 +6,17 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from learning_stores.curator.retiring import CONSOLIDATED, DISPLACED, MERGED
+from learning_stores.giving_way import waiting
 from learning_stores.merged_entities import part
 from learning_stores.replay_known import END_STANDS, ENDED
 from learning_stores.withdrawal import Chain, Withdrawn, bring_back, settle_withdrawn, withdraw_sources
 
-# What the change ended, and what became of the one in whose favour it was, however many merges and undos on: where that was
-# replaced or taken back by what was said since and still counts, so is this.
+# What the change ended, what waited for its end, and what became of the one in whose favour it was, however many merges and undos
+# on: where that was replaced or taken back by what was said since and still counts, so is this.
 _TAKEN = text(f"""
     WITH RECURSIVE chain (learning_id, id) AS (
         SELECT l.id, l.replaced_by FROM learning.learning l
-        WHERE l.tenant = :tenant AND l.retired_by = :source AND l.status = 'retired'
+        WHERE l.tenant = :tenant AND (l.retired_by = :source OR l.id = ANY (:waiting)) AND l.status = 'retired'
         UNION
         SELECT c.learning_id, next.id FROM chain c CROSS JOIN LATERAL (
             SELECT n.replaced_by AS id FROM learning.learning n
@@ -32,17 +33,25 @@ _TAKEN = text(f"""
     )
     SELECT l.id, l.valid_from, (SELECT o.by_id FROM overtaken o WHERE o.learning_id = l.id LIMIT 1) AS overtaken_by
     FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.retired_by = :source AND l.status = 'retired'
+    WHERE l.tenant = :tenant AND (l.retired_by = :source OR l.id = ANY (:waiting)) AND l.status = 'retired'
     ORDER BY l.valid_from DESC, l.id DESC
 """)  # noqa: S608 - a constant
 
 _SAME = """{0}.origin = {1}.origin AND {0}.added_at = {1}.added_at AND {0}.event_id IS NOT DISTINCT FROM {1}.event_id
          AND {0}.message IS NOT DISTINCT FROM {1}.message AND {0}.extraction_id IS NOT DISTINCT FROM {1}.extraction_id"""
-# What the change copied, and what a later merge copied of that, unless another learning that it merged there has the same.
+# What the change copied, or was copied of what waited for its end, and what a later merge copied of that, unless another learning
+# that it merged there has the same.
 _UNCOPY = text(f"""
     WITH RECURSIVE gone (id, learning_id, origin, extraction_id, event_id, message, added_at) AS (
-        SELECT v.id, v.learning_id, v.origin, v.extraction_id, v.event_id, v.message, v.added_at
-        FROM learning.evidence v WHERE v.tenant = :tenant AND v.copied_by = :source
+        (SELECT v.id, v.learning_id, v.origin, v.extraction_id, v.event_id, v.message, v.added_at
+         FROM learning.evidence v WHERE v.tenant = :tenant AND v.copied_by = :source
+         UNION
+         SELECT v.id, v.learning_id, v.origin, v.extraction_id, v.event_id, v.message, v.added_at
+         FROM learning.learning o
+         JOIN learning.evidence w ON w.tenant = :tenant AND w.learning_id = o.id AND w.withdrawn_at IS NULL
+         JOIN learning.evidence v ON v.tenant = :tenant AND v.learning_id = o.replaced_by AND v.copied_by = o.retired_by
+          AND {_SAME.format("v", "w")}
+         WHERE o.tenant = :tenant AND o.id = ANY (:waiting))
         UNION
         SELECT c.id, c.learning_id, c.origin, c.extraction_id, c.event_id, c.message, c.added_at
         FROM gone g
@@ -79,14 +88,15 @@ def take_back(session: Session, tenant: str, source: UUID, *, by: UUID) -> Withd
     """Undo one change of the curator. `by` is the change that does it, which what has no evidence left is retired by."""
     parted = part(session, tenant, source)
     strayed = session.execute(_STRAYED, {"tenant": tenant, "entities": parted}).all() if parted else []
-    rows = session.execute(_TAKEN, {"tenant": tenant, "source": source, "ended": list(ENDED)}).all()
-    copied = session.scalars(_UNCOPY, {"tenant": tenant, "source": source}).all()
+    sources = {"tenant": tenant, "source": source, "waiting": waiting(session, tenant) if parted else []}
+    rows = session.execute(_TAKEN, {**sources, "ended": list(ENDED)}).all()
+    copied = session.scalars(_UNCOPY, sources).all()
     returned = {"strayed": [row.strayed for row in strayed], "of": [row.id for row in strayed]}
     copied = [*copied, *(session.scalars(_RETURN, {"tenant": tenant, **returned}) if strayed else ())]
     kept = sorted({*copied, *withdraw_sources(session, tenant, [source])})
     settled = settle_withdrawn(session, tenant, kept, by=by, reason="undone")
     ended = [row.id for row in rows if row.overtaken_by is None]
-    restored = bring_back(session, tenant, [*ended, *returned["of"]])
+    restored = bring_back(session, tenant, [*ended, *returned["of"]], undone_by=by)
     left = tuple(Chain(row.id, row.overtaken_by) for row in rows if row.overtaken_by is not None)
     return Withdrawn(
         touched=settled.touched,

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
@@ -96,3 +97,28 @@ def test_given_any_merges_when_undone_in_any_order_then_what_was_held_before_the
         check(everything_db)
     assert rows(everything_db, _ENTITIES, t=tenant) == entities
     assert rows(everything_db, _HELD, t=tenant) == before
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the earlier first", "the later first"])
+@pytest.mark.parametrize("ties", [(("tie", 1, 0), ("tie", 2, 0)), (("tie", 2, 0), ("tie", 1, 0))], ids=["B, C", "C, B"])
+def test_given_statements_that_a_merge_made_equal_when_one_of_two_merges_is_undone_then_both_count_and_then_both_are_back(
+    ties: Any, first: int, app_db: Database, everything_db: Database
+) -> None:
+    place = Place(tenant="default", store="entity_memory", scope="namespace/global", namespace="global")
+    for put in [
+        *(say.alias_of(name, name.name, (Citation(occurred_at=at(0)),)) for name in NAMES),
+        *map(_said, ties, (1, 2)),
+    ]:
+        app_db.run("default", write, place, [put], AT_ONCE, origin="tool", action="add_fact")
+    before = rows(everything_db, _HELD, t="default")
+    ids = [entity["id"] for entity in rows(everything_db, _ENTITIES, t="default")]
+    made = [app_db.run("default", _merge, place, (ids[a], ids[b])) for a, b in ((0, 3), (1, 2))]
+
+    for number in (first, 1 - first):
+        (source,) = app_db.run("default", named, "default", [made[number]])
+        app_db.run("default", undo, "default", source, by="ops")
+        said = [row for row in rows(everything_db, _HELD, t="default") if row["kind"] == "relationship"]
+        assert {change for row in said for change in row["evidence"]} == {
+            change for row in before if row["kind"] == "relationship" for change in row["evidence"]
+        }
+    assert rows(everything_db, _HELD, t="default") == before
