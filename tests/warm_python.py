@@ -4,6 +4,7 @@ For tests of what a process does once it runs. What a start is like (flags, impo
 tested with processes that are started plainly; so is whatever `WarmPython.takes` says no to.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -96,7 +97,8 @@ class WarmProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal, where it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the zygote knows of its end, and we do not yet
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""

@@ -36,8 +36,8 @@ AWAY_SECONDS = 5.0
 TOLD_SECONDS = 60.0
 BRIEF_SECONDS = 2.0
 """How long a worker waits for room before it gives the mailbox back."""
-PATIENT_SECONDS = 60.0
-"""The same where giving it back would lose calls that were paid for."""
+PATIENT_SECONDS = 65.0
+"""The same where giving it back would lose calls that were paid for: longer than a minute, in which every limit has room again."""
 RETURNING_A_SECOND = 20
 """Mailboxes that come back in a second after a pause, about."""
 _LOOK_SECONDS = 0.25
