@@ -21,6 +21,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
     monkeypatch.setattr(otel, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(otel, "get_tracer_provider", lambda: provider)
     yield kept
     provider.shutdown()
 
@@ -34,6 +35,20 @@ def test_given_no_opentelemetry_in_the_process_then_there_is_no_trace_and_nothin
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stdout.split("\n")[:2] == ["None", "[]"]
+
+
+def test_given_opentelemetry_that_records_nothing_when_traced_then_no_span_is_made_unless_somebodys_trace_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    tracer = otel.get_tracer("tests")
+    monkeypatch.setattr(otel, "get_tracer", lambda name: made.append(name) or tracer)
+    with span("a") as trace:
+        assert (trace.traceparent, made) == (None, [])
+
+    remote = otel.SpanContext(1, 2, is_remote=True, trace_flags=otel.TraceFlags(1))
+    with otel.use_span(otel.NonRecordingSpan(remote)), span("a") as trace:
+        assert trace.traceparent == f"00-{1:032x}-{2:016x}-01"
 
 
 def test_given_a_cause_when_traced_then_the_span_is_in_its_trace_and_names_itself_for_what_follows(
