@@ -321,7 +321,8 @@ def test_debugging_when_the_model_refuses_then_the_dead_letter_is_found_and_repl
     assert '  retired: Works at Globex, for ivo said "I work at Globex.", until ' in told
     assert '  active: Works at Hooli, for ivo said "I work at Hooli now."\n' in told
     assert "I'm allergic to nuts. {'user_profile': 'dead'}" in told
-    assert re.search(r"^\$ learning-machine status\n.*, 1 dead, ", told, re.MULTILINE)
+    # Of all tenants: what an example before left to be extracted may have met the refusal, too.
+    assert re.search(r"^\$ learning-machine status\n.*, [1-9]\d* dead, ", told, re.MULTILINE)
     assert "Dead deliveries: 1" in told
     assert "replayed: {'user_profile': 'extracted'}; remembered: " in told
     assert "user_profile: generation 2, attempt 1" in told
