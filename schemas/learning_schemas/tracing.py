@@ -55,7 +55,7 @@ def is_tracing() -> bool:
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return False
-    # Libraries load it in processes that trace nothing, and a span that is none takes a tenth of an emit.
+    # Libraries load it in processes that trace nothing, and a span that is none takes nearly a tenth of an emit.
     recording = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     return recording or trace.get_current_span() is not trace.INVALID_SPAN
 
