@@ -103,12 +103,12 @@ def test_given_a_store_that_takes_answers_as_they_are_when_tested_then_nul_shows
 
 
 def test_given_workers_that_do_not_try_a_commit_again_when_tested_then_the_deadlock_shows_it(
-    broken: Make, monkeypatch: pytest.MonkeyPatch
+    place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extraction, "COMMIT_TRIES", 1)
     with pytest.raises(Exception, match="DeadlockDetected"):
         Sound().test_given_a_deadlock_when_a_commit_loses_it_then_the_same_patch_is_applied_without_asking_the_model_again(
-            broken()
+            addresses(place)
         )
 
 
