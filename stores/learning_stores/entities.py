@@ -17,18 +17,22 @@ from learning_stores.grounding import content_key
 from learning_stores.operations import EntityName, Operation, Put
 from learning_stores.place import Place
 
-# In two halves: `user_id IS NOT DISTINCT FROM` would read all entities of the namespace.
+# In two halves: `user_id IS NOT DISTINCT FROM` would read all entities of the namespace; OFFSET 0, so that each name is looked up.
 _NAMED = text("""
     SELECT e.id, e.type, e.name_key
     FROM unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
-    JOIN learning.entity e ON e.type = wanted.type AND e.name_key = wanted.name
-    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id = cast(:user_id AS text) AND e.merged_into IS NULL
+    CROSS JOIN LATERAL (
+        SELECT e.id, e.type, e.name_key FROM learning.entity e
+        WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id = cast(:user_id AS text) AND e.type = wanted.type
+          AND e.name_key = wanted.name AND e.merged_into IS NULL OFFSET 0) AS e
     UNION ALL
     SELECT e.id, e.type, e.name_key
     FROM unnest(cast(:types AS text[]), cast(:names AS text[])) AS wanted (type, name)
-    JOIN learning.entity e ON e.type = wanted.type AND e.name_key = wanted.name
-    WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NULL AND cast(:user_id AS text) IS NULL
-      AND e.merged_into IS NULL
+    CROSS JOIN LATERAL (
+        SELECT e.id, e.type, e.name_key FROM learning.entity e
+        WHERE e.tenant = :tenant AND e.namespace = :namespace AND e.user_id IS NULL AND e.type = wanted.type
+          AND e.name_key = wanted.name AND e.merged_into IS NULL OFFSET 0) AS e
+    WHERE cast(:user_id AS text) IS NULL
 """)
 
 # Looked for only where no live one has the name; of several that had it, the one that has it last.

@@ -35,11 +35,16 @@ _MAX_CHARACTERS = 10  # of a name in a script without spaces
 # With the keys before it, Postgres weighs each of them to make a plan: for hundreds that takes longer than the query.
 _ONE_PLAN = text("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
 
+# Every row is reached by key from the one before, whatever the one plan takes a namespace to hold: OFFSET 0 keeps each look-up
+# to itself. Left to choose, Postgres read all that the namespace holds once for each event of the session.
 _KNOWN = text("""
     WITH mentioned AS (
-        SELECT l.about AS id FROM learning.learning l
-        WHERE l.tenant = :tenant AND l.scope = :scope AND l.store = :store AND l.kind = 'alias' AND l.status = 'active'
-          AND l.content_key = ANY (:keys)
+        SELECT l.about AS id FROM unnest(cast(:keys AS text[])) AS w (key)
+        CROSS JOIN LATERAL (
+            SELECT l.about, l.content, l.live_from, l.store FROM learning.learning l
+            WHERE l.tenant = :tenant AND l.scope = :scope AND l.kind = 'alias' AND l.status = 'active' AND l.content_key = w.key
+            OFFSET 0) AS l
+        WHERE l.store = :store
         GROUP BY l.about ORDER BY max(length(l.content)) DESC, max(l.live_from) DESC, l.about LIMIT :mentioned
     ),
     lately AS (
@@ -48,9 +53,13 @@ _KNOWN = text("""
             SELECT e.id, e.accepted_no FROM learning.conversation_event e
             WHERE e.tenant = :tenant AND e.subject = :subject AND e.session_id = :session_id
             ORDER BY e.accepted_no DESC LIMIT 50) AS event
-        JOIN learning.evidence v ON v.tenant = :tenant AND v.event_id = event.id AND v.withdrawn_at IS NULL
-        JOIN learning.learning l ON l.tenant = :tenant AND l.id = v.learning_id
-        WHERE l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.about IS NOT NULL
+        CROSS JOIN LATERAL (
+            SELECT v.learning_id, v.withdrawn_at FROM learning.evidence v
+            WHERE v.tenant = :tenant AND v.event_id = event.id OFFSET 0) AS v
+        CROSS JOIN LATERAL (
+            SELECT l.about, l.store, l.scope, l.status FROM learning.learning l
+            WHERE l.tenant = :tenant AND l.id = v.learning_id OFFSET 0) AS l
+        WHERE v.withdrawn_at IS NULL AND l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.about IS NOT NULL
           AND l.about NOT IN (SELECT id FROM mentioned)
         GROUP BY l.about ORDER BY max(event.accepted_no) DESC, l.about LIMIT :lately
     ),
@@ -60,22 +69,27 @@ _KNOWN = text("""
     found AS (
         SELECT id, min(place) AS place FROM (
             SELECT l.id, entity.place FROM entity CROSS JOIN LATERAL (
-                SELECT l.id FROM learning.learning l
-                WHERE l.tenant = :tenant AND l.about = entity.id AND l.status = 'active' AND l.store = :store AND l.scope = :scope
+                SELECT l.id FROM (
+                    SELECT l.id, l.kind, l.live_from, l.store, l.scope FROM learning.learning l
+                    WHERE l.tenant = :tenant AND l.about = entity.id AND l.status = 'active' OFFSET 0) AS l
+                WHERE l.store = :store AND l.scope = :scope
                 ORDER BY (l.kind = 'alias') DESC, l.live_from DESC, l.id DESC LIMIT 100) AS l
             UNION ALL
             SELECT l.id, entity.place FROM entity CROSS JOIN LATERAL (
-                SELECT l.id FROM learning.learning l
-                WHERE l.tenant = :tenant AND l.target = entity.id AND l.status = 'active' AND l.store = :store AND l.scope = :scope
+                SELECT l.id FROM (
+                    SELECT l.id, l.live_from, l.store, l.scope FROM learning.learning l
+                    WHERE l.tenant = :tenant AND l.target = entity.id AND l.status = 'active' OFFSET 0) AS l
+                WHERE l.store = :store AND l.scope = :scope
                 ORDER BY l.live_from DESC, l.id DESC LIMIT 100) AS l) AS every
         GROUP BY id
     )
     SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target,
            e.name AS entity, e.type AS entity_type, t.name AS target_name, t.type AS target_type
     FROM found
-    JOIN learning.learning l ON l.tenant = :tenant AND l.id = found.id
-    JOIN learning.entity e ON e.tenant = :tenant AND e.id = l.about AND e.merged_into IS NULL
-    LEFT JOIN learning.entity t ON t.tenant = :tenant AND t.id = l.target
+    CROSS JOIN LATERAL (SELECT * FROM learning.learning l WHERE l.tenant = :tenant AND l.id = found.id OFFSET 0) AS l
+    CROSS JOIN LATERAL (SELECT * FROM learning.entity e WHERE e.tenant = :tenant AND e.id = l.about OFFSET 0) AS e
+    LEFT JOIN LATERAL (SELECT * FROM learning.entity t WHERE t.tenant = :tenant AND t.id = l.target OFFSET 0) AS t ON true
+    WHERE e.merged_into IS NULL
     ORDER BY found.place, (l.kind = 'alias') DESC, l.live_from DESC, l.id DESC
     LIMIT :limit
 """)

@@ -31,10 +31,12 @@ MAX_KNOWN = 30
 MAX_SEARCHED = 4_000
 """Characters of the window that known insights are looked for by, the newest messages first."""
 
+# A look-up for each that was found: Postgres takes them for a thousand, for which it would read all that the tenant has.
 _LIKE_THESE = text("""
     SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin
     FROM learning.search(ARRAY[cast(:store AS text)], ARRAY[cast(:scope AS text)], cast(:text AS text), :limit) AS s
-    JOIN learning.learning l ON l.tenant = :tenant AND l.id = s.id AND l.status = 'active'
+    CROSS JOIN LATERAL (SELECT * FROM learning.learning l WHERE l.tenant = :tenant AND l.id = s.id OFFSET 0) AS l
+    WHERE l.status = 'active'
     ORDER BY l.live_from DESC, l.id DESC
 """)
 

@@ -41,21 +41,30 @@ _LOCK_KEYS = text("""
         ORDER BY 1) AS w (hash)
 """)
 
-# By key, in two halves: `about IS NOT DISTINCT FROM` would use no index.
+# By key, in two halves: `about IS NOT DISTINCT FROM` would use no index. OFFSET 0 keeps each look-up to itself: one plan serves all
+# places, and by the average of them Postgres would rather read a place as a whole, which of a large namespace is all there is.
 _FIND = text("""
     SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
-    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about = w.about
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
+    CROSS JOIN LATERAL (
+        SELECT l.id FROM learning.learning l
+        WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.kind = w.kind AND l.content_key = w.key
+          AND l.about = w.about AND l.status <> 'retired' OFFSET 0) AS l
+    WHERE w.about IS NOT NULL
     UNION
     SELECT l.id FROM unnest(cast(:kinds AS text[]), cast(:keys AS text[]), cast(:abouts AS uuid[])) AS w (kind, key, about)
-    JOIN learning.learning l ON l.kind = w.kind AND l.content_key = w.key AND l.about IS NULL AND w.about IS NULL
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired'
+    CROSS JOIN LATERAL (
+        SELECT l.id FROM learning.learning l
+        WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.kind = w.kind AND l.content_key = w.key
+          AND l.about IS NULL AND l.status <> 'retired' OFFSET 0) AS l
+    WHERE w.about IS NULL
 """)
 
+# Place and status are compared as values that no index has, so that rows are found by their ids alone.
 _LOCK = text("""
     SELECT l.id, l.kind, l.content, l.content_key, l.data, l.valid_from, l.origin, l.status, l.about, l.target
     FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status <> 'retired' AND l.id = ANY (:ids)
+    WHERE l.tenant = :tenant AND l.id = ANY (:ids) AND concat(l.store) = :store AND concat(l.scope) = :scope
+      AND concat(l.status) <> 'retired'
     ORDER BY l.id FOR UPDATE
 """)
 
