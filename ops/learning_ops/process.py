@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from learning_ops.log_file import open_log
 
 _TETHER = Path(__file__).with_name("tether.py")
-_TAIL_BYTES = 8192
+_HEAD_BYTES, _TAIL_BYTES = 65_536, 8_192
 _KILL_TIMEOUT = 5.0
 
 # ProcessError
@@ -229,15 +229,25 @@ class ManagedProcess:
         """Process id of the running program, which is also its process group's; else None."""
         return self._popen.pid if self._popen is not None and self.alive else None
 
+    def log_head(self) -> str:
+        """What it wrote first since it was started, up to 64 KiB."""
+        return self._logged(self._log_start, _HEAD_BYTES)
+
     def log_tail(self, lines: int = 30) -> str:
         """The last lines that it wrote since it was started."""
         try:
-            with self.log_path.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                text = log.read().decode("utf-8", "replace")
+            end = self.log_path.stat().st_size
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self._logged(max(self._log_start, end - _TAIL_BYTES)).splitlines()[-lines:])
+
+    def _logged(self, start: int, size: int = -1) -> str:
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(start)
+                return log.read(size).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
 
 
 def free_port(preferred: int | None = None) -> int:

@@ -10,8 +10,8 @@ _SHARD_OWNERS = "SELECT CASE WHEN lease_until > clock_timestamp() THEN owner END
 
 
 def says_ready(worker: ManagedProcess) -> bool:
-    """Whether a Celery worker has said that it takes work."""
-    return " ready." in worker.log_tail()
+    """Whether a Celery worker has said that it takes work: among the first that it says, whatever it has done since."""
+    return " ready." in worker.log_head()
 
 
 def serves(process: ManagedProcess, port: int, path: str) -> bool:

@@ -20,8 +20,11 @@ def main() -> int:
     for field in dataclasses.fields(Sizes):
         kind = float if isinstance(field.default, float) else int
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+    sizes = Sizes(**vars(parser.parse_args()))
+    if min(sizes.interleaved, sizes.single, sizes.slow) < 1:
+        parser.error("--interleaved, --single and --slow: at least 1 event; --backlog 0 leaves the backlog out")
     console = Console(width=132)
-    figures = measured(Sizes(**vars(parser.parse_args())))
+    figures = measured(sizes)
     for figure in figures:
         mark = "" if figure.reached is None else f"goal {figure.goal}: {'reached' if figure.reached else 'missed'}"
         console.print(f"{figure.what}: {figure.value}  {mark}", markup=False, highlight=False)

@@ -13,6 +13,7 @@ import pytest
 
 from learning_ops.extras import MissingExtra, require_extra
 from learning_ops.process import ManagedProcess, NotInTime, ProcessDied, ProcessError, free_port, wait_until
+from learning_ops.readiness import says_ready
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
 
@@ -167,6 +168,24 @@ def test_given_a_log_that_is_too_large_when_the_child_starts_again_then_it_has_a
         assert child.wait(10) == 0
         assert child.log_tail() == "hello"
     assert (tmp_path / "child.log").read_text() == (tmp_path / "child.log.1").read_text() == "hello\n"
+
+
+def test_given_a_worker_that_has_logged_much_since_it_was_ready_when_looked_at_late_then_it_is_ready(
+    tmp_path: Path,
+) -> None:
+    """As one that finds a backlog has, when the others of its stack are waited for first."""
+    (tmp_path / "child.log").write_text("celery@before ready.\n")
+    child = make(tmp_path, "/bin/sh", "-c", "echo starting; sleep 60")
+    child.start()
+    says(child, "starting")
+    assert not says_ready(child)
+    child.stop()
+
+    child = make(tmp_path, "/bin/sh", "-c", "echo celery@now ready.; seq 1 20000")
+    child.start()
+    assert child.wait(10) == 0
+    assert says_ready(child)
+    assert child.log_tail(1) == "20000"
 
 
 def test_given_a_program_that_is_missing_when_started_then_it_ends_with_127_and_says_so(tmp_path: Path) -> None:
