@@ -39,7 +39,7 @@ _ONE_PLAN = text("SELECT set_config('plan_cache_mode', 'force_generic_plan', tru
 # to itself. Left to choose, Postgres read all that the namespace holds once for each event of the session.
 _KNOWN = text("""
     WITH mentioned AS (
-        SELECT l.about AS id FROM unnest(cast(:keys AS text[])) AS w (key)
+        SELECT l.about AS id FROM string_to_table(cast(:keys AS text), ' ') AS w (key)
         CROSS JOIN LATERAL (
             SELECT l.about, l.content, l.live_from, l.store FROM learning.learning l
             WHERE l.tenant = :tenant AND l.scope = :scope AND l.kind = 'alias' AND l.status = 'active' AND l.content_key = w.key
@@ -111,7 +111,7 @@ def known_entities(session: Session, store: str, reading: Reading, window: Windo
             "scope": place.scope,
             "subject": place.subject,
             "session_id": place.session_id,
-            "keys": keys,
+            "keys": " ".join(keys),  # one text: as an array each of hundreds would be written for itself
             "mentioned": MAX_MENTIONED,
             "lately": MAX_LATELY,
             "limit": MAX_KNOWN,

@@ -31,10 +31,10 @@ Key = tuple[str, int, str]
 class Sizes:
     """Events of each part, and the seconds after which a part is told as far as it came."""
 
-    interleaved: int = 2_000
+    interleaved: int = 5_000
     single: int = 500
     slow: int = 400
-    seconds: float = 30.0
+    seconds: float = 45.0
     backlog: int = 12_000
     backlog_seconds: float = 240.0
 
