@@ -94,7 +94,7 @@ _SEARCH = text(f"""
     told AS (
         SELECT about.id, max(least(s.score, 1)) AS score
         FROM learning.search(cast(:search_stores AS text[]), cast(:search_scopes AS text[]), cast(:query AS text), 500) AS s
-        JOIN learning.learning l ON l.id = s.id
+        CROSS JOIN LATERAL (SELECT * FROM learning.learning l WHERE l.tenant = :tenant AND l.id = s.id OFFSET 0) AS l
         CROSS JOIN LATERAL (VALUES (l.about), (l.target)) AS about (id)
         WHERE {_HERE} AND about.id IS NOT NULL
         GROUP BY about.id

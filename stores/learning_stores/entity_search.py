@@ -47,7 +47,7 @@ _SEARCH = text("""
         UNION ALL
         SELECT either.id, 4, s.score
         FROM learning.search(cast(:stores AS text[]), cast(:scopes AS text[]), cast(:query AS text), 200) AS s
-        JOIN learning.learning l ON l.tenant = :tenant AND l.id = s.id
+        CROSS JOIN LATERAL (SELECT * FROM learning.learning l WHERE l.tenant = :tenant AND l.id = s.id OFFSET 0) AS l
         CROSS JOIN LATERAL (VALUES (l.about), (l.target)) AS either (id)
     )
     SELECT e.id, e.name, e.type, e.namespace

@@ -30,7 +30,8 @@ _ABOUT_NOBODY = (
 _FOUND = text("""
     SELECT l.content, l.data
     FROM learning.search(cast(:stores AS text[]), cast(:scopes AS text[]), cast(:query AS text), :limit) AS s
-    JOIN learning.learning l ON l.tenant = :tenant AND l.id = s.id AND l.status = 'active'
+    CROSS JOIN LATERAL (SELECT * FROM learning.learning l WHERE l.tenant = :tenant AND l.id = s.id OFFSET 0) AS l
+    WHERE l.status = 'active'
     ORDER BY s.score DESC, l.live_from DESC, l.id DESC
 """)
 

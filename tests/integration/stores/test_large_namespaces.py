@@ -18,6 +18,7 @@ from harness import Place as Served
 from harness import event, turn
 from integration.stores.steps import claim, mailbox_id, take_in, window_of, work
 from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_stores import entity_lookup
 from learning_stores.admission import AT_ONCE
 from learning_stores.database import Database
 from learning_stores.entity_memory import EntityMemoryStore
@@ -162,3 +163,20 @@ def test_given_a_large_namespace_when_known_insights_are_read_then_only_those_li
 
     assert [each.content for each in known] == [saved.content]
     assert read < COUNTED + FEW
+
+
+def test_given_a_large_namespace_when_entities_are_searched_then_only_what_is_found_is_read(
+    window: Window, app_db: Database
+) -> None:
+    values = {
+        "query": "who moved an office",
+        "kind": None,
+        "limit": 5,
+        "tenant": "default",
+        "scopes": ["namespace/global"],
+    }
+
+    read, found = read_by(app_db, entity_lookup.search, **values)
+
+    assert [each.name for each in found] == ["Acme Corp"]
+    assert read < 2 * COUNTED
