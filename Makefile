@@ -2,6 +2,8 @@
 .DELETE_ON_ERROR:
 PYTHON ?= python3
 BIN := .venv/bin
+# Of the tests: three are done soonest on two cores.
+PROCESSES ?= 3
 # Python keeps what it compiled, also where the environment says not to: compiling anew costs every process two seconds.
 unexport PYTHONDONTWRITEBYTECODE
 # Every example; what they import lies beside or above them, and is none.
@@ -34,7 +36,7 @@ cookbook: setup  ## the cookbook's examples, on one embedded stack: ONLY=01_basi
 	  $(BIN)/learning-machine run $(if $(MODEL),--model $(MODEL)) $(RECIPES)
 
 test: setup check  ## all tests, against real embedded servers
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder  # in the order that tests/conftest.py gives
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder  # in the order that tests/conftest.py gives
 
 check: setup  ## lint, types, layers
 	@$(BIN)/ruff check .
