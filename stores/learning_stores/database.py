@@ -17,8 +17,9 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.waiting import wait_async
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -228,8 +229,12 @@ class Database:
             return await session.run_sync(work, *args, **kwargs)
 
     def close(self) -> None:
-        """Give back this process's connections. The database can be used again afterwards; it then connects anew."""
+        """Give back this process's connections. The database can be used again afterwards; it then connects anew.
+
+        A connection that another thread has in a transaction is closed when that is over.
+        """
         if self._engine is not None and self._pid == os.getpid():
+            event.listen(self._engine.pool, "checkin", _close)
             self._engine.dispose()
         self._engine = None
 
@@ -243,6 +248,11 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _close(connection: DBAPIConnection | None, _: object) -> None:
+    if connection is not None:  # it may have been given up before
+        connection.close()
 
 
 # Sets what this transaction is bounded by, and whose it is, in one round trip; one column, and no statement of SQLAlchemy's, since

@@ -206,3 +206,16 @@ def test_given_an_address_with_the_short_scheme_when_used_then_it_works(place: A
     take_in(dispatcher_db, event())
     with Database(place.app_url.replace("postgresql://", "postgres://", 1)) as database:
         assert database.run("default", _settings)["learning.tenant"] == "default"
+
+
+def test_given_a_thread_in_a_transaction_when_the_database_is_closed_then_its_connection_is_closed_after_it(
+    app_db: Database,
+) -> None:
+    with app_db.transaction("acme") as session:
+        before: Any = session.connection().connection.driver_connection
+        app_db.close()
+        assert session.scalar(text("SELECT 1")) == 1
+    assert before.closed
+    with app_db.transaction("acme") as session:
+        after: Any = session.connection().connection.driver_connection
+    assert not after.closed
