@@ -32,11 +32,8 @@ _GAP = re.compile(r"[^\w\n]{0,4}")  # between the words of one name
 _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _MAX_CHARACTERS = 10  # of a name in a script without spaces
 
-# With the keys before it, Postgres weighs each of them to make a plan: for hundreds that takes longer than the query.
-_ONE_PLAN = text("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
-
-# Every row is reached by key from the one before, whatever the one plan takes a namespace to hold: OFFSET 0 keeps each look-up
-# to itself. Left to choose, Postgres read all that the namespace holds once for each event of the session.
+# Every row is reached by key from the one before, whatever Postgres takes a namespace to hold: OFFSET 0 keeps each look-up to
+# itself. Left to choose, Postgres read all that the namespace holds once for each event of the session.
 _KNOWN = text("""
     WITH mentioned AS (
         SELECT l.about AS id FROM string_to_table(cast(:keys AS text), ' ') AS w (key)
@@ -102,7 +99,6 @@ def known_entities(session: Session, store: str, reading: Reading, window: Windo
     """
     place = reading.place
     keys = mention_keys(part for message in window.messages for part in (message.text, message.name or ""))
-    session.execute(_ONE_PLAN)
     rows = session.execute(
         _KNOWN,
         {
@@ -111,7 +107,7 @@ def known_entities(session: Session, store: str, reading: Reading, window: Windo
             "scope": place.scope,
             "subject": place.subject,
             "session_id": place.session_id,
-            "keys": " ".join(keys),  # one text: as an array each of hundreds would be written for itself
+            "keys": " ".join(keys),  # one text: as an array, each of hundreds would be written, and weighed in the plan
             "mentioned": MAX_MENTIONED,
             "lately": MAX_LATELY,
             "limit": MAX_KNOWN,
