@@ -16,6 +16,7 @@ class CallbackTimes:
     """
 
     seconds: list[tuple[float, str]] = field(default_factory=list)
+    longest_wall: float = 0.0  # seconds that passed during one callback, whoever had the processor
     turns: list[float] = field(default_factory=list)
 
     @property
@@ -34,10 +35,11 @@ def callback_times() -> Iterator[CallbackTimes]:
         if handle._loop is not loop:  # type: ignore[attr-defined]  # asyncio has no other way to tell
             run(handle)
             return
-        began = time.thread_time()
+        since, began = time.monotonic(), time.thread_time()
         try:
             run(handle)
         finally:
+            times.longest_wall = max(times.longest_wall, time.monotonic() - since)
             times.seconds.append((time.thread_time() - began, repr(getattr(handle, "_callback", handle))))
 
     def turned(of: asyncio.BaseEventLoop) -> None:

@@ -3,14 +3,15 @@
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 import redis
@@ -29,7 +30,7 @@ T = TypeVar("T")
 PASSWORDS = {"learning_app": "app-in-tests", "learning_dispatcher": "dispatcher-in-tests"}
 
 
-def eventually(look: Callable[[], T], what: str, *, timeout: float = 30.0, every: float = 0.02) -> T:
+def eventually(look: Callable[[], T], what: str, *, timeout: float = 60.0, every: float = 0.02) -> T:
     """The first true answer of `look`; fails the test with `what` where there is none in time.
 
     `every` is in seconds; what takes longer than one is looked for up to ten times a second, since looking takes time too.
@@ -42,6 +43,59 @@ def eventually(look: Callable[[], T], what: str, *, timeout: float = 30.0, every
         if waited > timeout:
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(max(every, min(waited / 50, 0.1)))
+
+
+def sometimes(attempt: Callable[[], bool], what: str, *, tries: int = 10) -> None:
+    """Try until an attempt is true; fails the test with `what` where none of so many is.
+
+    For what a busy machine can spoil once, and a fault spoils every time: a deadline that is kept, a loop that is not held.
+    """
+    if not any(attempt() for _ in range(tries)):
+        raise AssertionError(f"not once in {tries} attempts: {what}")
+
+
+async def asometimes(attempt: Callable[[], Awaitable[bool]], what: str, *, tries: int = 10) -> None:
+    """The same for attempts that are awaited."""
+    for _ in range(tries):
+        if await attempt():
+            return
+    raise AssertionError(f"not once in {tries} attempts: {what}")
+
+
+class SilentServer:
+    """Takes connections on loopback, and never answers."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening.setblocking(False)
+        self._taken: list[socket.socket] = []
+        self.port = int(self._listening.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (self._listening, *self._taken):
+            each.close()
+
+    def connections(self) -> int:
+        """How many there were since the last look."""
+        before = len(self._taken)
+        with suppress(BlockingIOError):
+            while True:
+                self._taken.append(self._listening.accept()[0])
+        return len(self._taken) - before
+
+
+@contextmanager
+def linear() -> Iterator[None]:
+    """The block takes what grows with its input's length alone.
+
+    Less than three seconds of the processor for the inputs of these tests; with their square it would be minutes.
+    """
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < 20
 
 
 @dataclass(kw_only=True)

@@ -195,7 +195,7 @@ def test_given_a_rejected_event_when_traced_then_its_reason_is_told(
     }
     with redis.Redis.from_url(place.redis_url) as client:
         client.xadd(stream_name(shard_of("default", "user/alice")), {"event": json.dumps(body)})
-    eventually(lambda: rows(dispatcher_db, "SELECT 1 FROM learning.rejected_event") != [], "the rejection", timeout=60)
+    eventually(lambda: rows(dispatcher_db, "SELECT 1 FROM learning.rejected_event") != [], "the rejection")
 
     told = _run(place, "trace", event_id)
     shown = json.loads(_run(place, "trace", event_id, "--json").stdout)

@@ -147,7 +147,7 @@ def test_given_real_workers_and_a_budget_that_is_spent_when_it_is_raised_then_wh
 
     assert "3 mailboxes that waited for it are tried again now" in raised.stdout
     for user in ("ann", "ben", "cleo"):
-        assert [row["state"] for row in own_system.settled(user, 1, timeout=10)] == ["extracted"]
+        assert [row["state"] for row in own_system.settled(user, 1)] == ["extracted"]
     spent = sum((row["cost_usd"] for row in own_system.rows("SELECT cost_usd FROM learning.model_call")), Decimal(0))
     assert spent > 0
     assert own_system.rows("SELECT FROM learning.budget_reservation") == []

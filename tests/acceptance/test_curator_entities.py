@@ -103,7 +103,7 @@ def test_given_a_curator_that_is_killed_between_an_answer_and_its_commit_when_an
     upkeep.change("UPDATE learning.curator_run SET lease_until = now() - interval '1 s' WHERE state = 'running'")
 
     upkeep.curator("second", **nightly)
-    eventually(lambda: scheduled()[0]["state"] == "done", "the other goes on", timeout=60)
+    eventually(lambda: scheduled()[0]["state"] == "done", "the other goes on")
     (row,) = scheduled()
     assert (row["changed"], row["report"][counted]) == (len(USERS) * each_changes, len(USERS))
     check(upkeep.db)

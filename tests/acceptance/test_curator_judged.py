@@ -48,7 +48,7 @@ def test_given_a_curator_that_is_killed_between_an_answer_and_its_commit_when_an
     scheduled = lambda: [each for each in upkeep.runs(job, "user_profile") if each["tick"] is not None]  # noqa: E731 - asked often
     with upkeep.held(USERS[3]):
         curator = upkeep.curator("first", **nightly)
-        eventually(lambda: [each["changed"] for each in scheduled()] == [3], "three users done", timeout=60)
+        eventually(lambda: [each["changed"] for each in scheduled()] == [3], "three users done")
         eventually(upkeep.waiting_for_a_lock, "it waits in the middle of the fourth")
         kill(curator)
     (row,) = scheduled()
@@ -56,7 +56,7 @@ def test_given_a_curator_that_is_killed_between_an_answer_and_its_commit_when_an
     upkeep.change("UPDATE learning.curator_run SET lease_until = now() - interval '1 s' WHERE state = 'running'")
 
     upkeep.curator("second", **nightly)
-    eventually(lambda: scheduled()[0]["state"] == "done", "the other goes on", timeout=60)
+    eventually(lambda: scheduled()[0]["state"] == "done", "the other goes on")
     (row,) = scheduled()
     assert (row["changed"], row["report"][reason], row["report"]["asked"], row["model_calls"]) == (5, 5, 5, 2)
     assert upkeep.past.live() == [second] * 5

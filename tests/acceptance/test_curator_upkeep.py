@@ -66,7 +66,7 @@ def killed(upkeep: Upkeep, job: str, before: str, **started: Any) -> dict[str, A
     """Let a curator with a beat be killed in that step; the run as it is then, whose lease is over."""
     with stopped(upkeep, f"NEW.job = '{job}' AND {before}"):
         curator = upkeep.curator("first", **nightly(job), **started)
-        eventually(upkeep.waiting_for_a_lock, "it waits in the middle", timeout=60)
+        eventually(upkeep.waiting_for_a_lock, "it waits in the middle")
         kill(curator)
     upkeep.change("UPDATE learning.curator_run SET lease_until = now() - interval '1 s' WHERE state = 'running'")
     (row,) = scheduled(upkeep, job)
@@ -87,7 +87,7 @@ def scheduled(upkeep: Upkeep, job: str) -> list[dict[str, Any]]:
 
 def ended(upkeep: Upkeep, job: str) -> dict[str, Any]:
     """Wait until the job's one run by schedule is done."""
-    eventually(lambda: scheduled(upkeep, job)[0]["state"] == "done", f"{job} is done", timeout=60)
+    eventually(lambda: scheduled(upkeep, job)[0]["state"] == "done", f"{job} is done")
     (row,) = scheduled(upkeep, job)
     return row
 
@@ -153,7 +153,7 @@ def test_given_another_embedding_model_when_the_curator_that_moves_a_tenant_to_i
     assert (first["changed"], first["report"]) == (5, {"put_on_the_list": 5})
     assert models(upkeep) == {OLD: "reading", NEW: "building"}
     embed(upkeep)
-    eventually(lambda: not on_list(upkeep.db), "all of it is embedded", timeout=60)
+    eventually(lambda: not on_list(upkeep.db), "all of it is embedded")
     assert vectors_of(upkeep.db) == {("default", name, each) for name in (OLD, NEW) for each in made}
     assert recalled(upkeep, monkeypatch) == ("text", 5)
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +13,6 @@ from harness import Place
 from learning_ops.demo import _new_tenant, conversations
 from learning_stores.database import Database
 from running_stack import Foreground, clean_env, directory, processes_of, started
-
-MOST_SECONDS = 60.0  # half of it is the goal; the machine that runs this may be busy
 
 
 def _env(cwd: Path) -> dict[str, str]:
@@ -44,12 +41,9 @@ def test_given_the_sample_conversations_when_read_then_they_are_what_the_demo_pr
 
 def test_given_a_machine_when_the_demo_runs_then_it_shows_path_memory_quotes_and_cost_and_leaves_nothing() -> None:
     with directory() as cwd:
-        began = time.monotonic()
         ended = started("demo", cwd=cwd, env=_env(cwd))
-        seconds = time.monotonic() - began
 
         assert ended.returncode == 0, ended.stderr
-        assert seconds < MOST_SECONDS
         for told in (
             "no language model",
             "76 deliveries",

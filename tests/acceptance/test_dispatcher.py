@@ -50,7 +50,7 @@ def test_given_a_dispatcher_killed_between_insert_and_ack_when_another_takes_ove
         assert left_in_streams(system) == (1, 1)
 
         second = system.processes.dispatcher()
-        eventually(lambda: left_in_streams(system) == (0, 0), "the entry is acknowledged", timeout=LEASE_SECONDS + 15)
+        eventually(lambda: left_in_streams(system) == (0, 0), "the entry is acknowledged", timeout=LEASE_SECONDS + 60)
 
     assert second.alive
     [row] = system.rows("SELECT * FROM learning.conversation_event")
@@ -75,10 +75,10 @@ def test_given_a_dispatcher_told_to_end_when_another_waits_then_it_has_the_shard
     first.stop()
 
     assert first.returncode == 0
+    assert owner not in system.rows(held)  # it gave them back: nobody has to wait until they run out
     with system.place.machine() as machine:
         machine.emit(turn("I work at Netflix."), user_id="alice", session_id="s1")
-        # Long before the lease would have run out by itself.
-        eventually(lambda: events(system) == 1, "the other takes the event in", timeout=LEASE_SECONDS / 2)
+        eventually(lambda: events(system) == 1, "the other takes the event in")
     [new] = system.rows(held)
     assert new != owner
     assert [row["owner"] for row in system.rows("SELECT owner FROM learning.dispatcher")] == [new["owner"]]

@@ -57,7 +57,7 @@ def test_given_dispatcher_and_worker_when_a_tool_saves_a_memory_then_it_has_its_
     with place.machine(user_profile=UserProfileConfig(mode="AGENTIC")) as machine:
         (save,) = [tool for tool in machine.tools(user_id="alice") if tool.name == "save_memory"]
         save(content="Keeps bees")
-        eventually(lambda: vectors_of(everything_db), "the first vector", timeout=60)
+        eventually(lambda: vectors_of(everything_db), "the first vector")
         save(content="Plays the violin")
         eventually(lambda: len(vectors_of(everything_db)) == 2, "the second vector")
     eventually(lambda: states(everything_db) == {("default", OFFLINE): "reading"}, "a model to read with")
@@ -72,14 +72,14 @@ def test_given_a_worker_that_is_killed_in_a_call_when_another_starts_then_nothin
     scripted.answer = lambda _: Answer(trickle=True, raw=b"{}")
     processes.dispatcher()
     first = processes.worker("embed")
-    eventually(lambda: scripted.asked, "a call under way", timeout=60)
+    eventually(lambda: scripted.asked, "a call under way")
     os.kill(first.pid, signal.SIGKILL)
     assert vectors_of(everything_db) == set()
     assert on_list(everything_db) == made
 
     scripted.answer = vectors
     processes.worker("embed")
-    eventually(lambda: not on_list(everything_db), "everything embedded", timeout=60)
+    eventually(lambda: not on_list(everything_db), "everything embedded")
 
     assert vectors_of(everything_db) == {("default", "m", each) for each in made}
 
@@ -140,7 +140,7 @@ def test_given_a_move_that_is_interrupted_when_it_is_run_again_then_it_goes_on_w
     argv = [sys.executable, "-m", "learning_ops.main", "reembed", "m"]
     moving = subprocess.Popen(argv, env=place.env, cwd=place.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        eventually(lambda: len(scripted.asked) == 2, "the second call", timeout=60)
+        eventually(lambda: len(scripted.asked) == 2, "the second call")
         moving.send_signal(number)
         _, told = moving.communicate(timeout=20)
     finally:
@@ -219,7 +219,7 @@ def test_given_a_move_that_is_given_up_when_the_others_are_dropped_then_nothing_
     assert states(everything_db) == {("default", "m"): "reading"}
     processes.dispatcher()
     processes.worker("embed")
-    eventually(lambda: not on_list(everything_db), "an empty work list", timeout=60)
+    eventually(lambda: not on_list(everything_db), "an empty work list")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Flower:
             "FLOWER_DB": str(place.directory / "flower"),
         }
         self.process: ManagedProcess = processes.start("flower", FLOWER, env)
-        eventually(self._serves, "Flower serves", timeout=60)
+        eventually(self._serves, "Flower serves")
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
         """Status and text."""
@@ -84,7 +84,7 @@ def test_given_work_when_looked_at_then_tasks_name_the_store_and_nothing_that_wa
         told = flower.get("/api/tasks", LOGIN)[1]
         return told if '"state": "SUCCESS"' in told else None
 
-    told = eventually(shown, "the task is shown", timeout=60)
+    told = eventually(shown, "the task is shown")
     assert "learning.user_profile" in told
     assert "Kestrel" not in told
     assert "alice" not in told

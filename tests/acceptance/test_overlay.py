@@ -42,7 +42,7 @@ def test_given_no_worker_when_intake_has_taken_it_in_then_every_machine_recalls_
         assert other.recall(user_id="alice").processed_through is not None
 
         system.processes.worker()
-        machine.settle(receipt, timeout=30)
+        machine.settle(receipt, timeout=60)
         for each in (machine, other):
             recalled = each.recall(user_id="alice", session_id="s2")
             assert recalled.unprocessed == ()
@@ -64,7 +64,7 @@ def test_given_redis_is_out_of_reach_when_emitted_then_the_event_goes_to_postgre
         system.processes.dispatcher()
         system.processes.worker()
 
-        assert machine.settle(receipt, timeout=30)["user_profile"] == "extracted"
+        assert machine.settle(receipt, timeout=60)["user_profile"] == "extracted"
         assert machine.recall(user_id="alice").fields == {"name": "Alice"}
 
 
@@ -82,7 +82,7 @@ def test_given_planning_when_a_session_goes_on_then_goal_plan_and_progress_build
 
         def say(text: str) -> dict[str, Any]:
             receipt = machine.emit(turn(text), user_id="alice", session_id="s1", history="delta")
-            machine.settle(receipt, timeout=30)
+            machine.settle(receipt, timeout=60)
             recalled = machine.recall(user_id="alice", session_id="s1")
             return {learning.kind: learning for learning in recalled.learnings}
 

@@ -114,7 +114,7 @@ def test_given_two_users_when_agents_emit_as_one_and_everything_else_runs_as_the
                     assert await other.asettle(receipt, timeout=90) == {"user_profile": "extracted"}
 
             asyncio.run(from_asyncio())
-        eventually(lambda: not rows(everything_db, "SELECT FROM learning.embedding_due"), "embedded", timeout=60)
+        eventually(lambda: not rows(everything_db, "SELECT FROM learning.embedding_due"), "embedded")
         done = "SELECT FROM learning.curator_run WHERE job = 'reconcile' AND state = 'done'"
         eventually(lambda: rows(everything_db, done), "the curator has reconciled", timeout=90)
         found = eventually(

@@ -54,7 +54,7 @@ def test_given_429_for_a_while_when_sixty_mailboxes_are_due_then_few_calls_are_m
         for number in range(MAILBOXES):
             machine.emit(turn("I work at Netflix."), user_id=f"user{number}", session_id="s1")
         # Not all at one moment: some are just being told that they wait on.
-        eventually(lambda: waiting(system, "HTTP 429%") >= MAILBOXES * 2 // 3, "most mailboxes wait", timeout=60)
+        eventually(lambda: waiting(system, "HTTP 429%") >= MAILBOXES * 2 // 3, "most mailboxes wait")
         began = datetime.fromisoformat(asked(system)[0]["at"])
 
         def outage_is_long_enough() -> bool:
@@ -92,7 +92,7 @@ def test_given_requests_a_minute_when_two_workers_have_more_to_do_then_they_keep
     with system.place.machine(**NOW) as machine:
         for number in range(mailboxes):
             machine.emit(turn("I work at Netflix."), user_id=f"user{number}", session_id="s1")
-        eventually(lambda: states(system).get(("extracted", 1)) == limit, "the minute's calls are made", timeout=60)
+        eventually(lambda: states(system).get(("extracted", 1)) == limit, "the minute's calls are made")
         eventually(lambda: waiting(system, note) == mailboxes - limit, "the others wait, and say for what")
 
         eventually(

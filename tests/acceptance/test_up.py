@@ -380,7 +380,7 @@ def test_given_a_start_that_is_under_way_when_it_is_interrupted_twice_then_nothi
     with directory() as cwd:
         foreground = Foreground(cwd, "up")
         foreground.until(r"^starting Postgres")
-        eventually(lambda: len(processes_of(cwd)) > 1, "a child", timeout=60)
+        eventually(lambda: len(processes_of(cwd)) > 1, "a child")
 
         foreground.process.send_signal(signal.SIGINT)
         assert foreground.stop(signal.SIGINT) == 0
@@ -392,7 +392,7 @@ def test_given_a_stack_when_it_is_killed_then_its_children_end_by_themselves() -
     with directory() as cwd:
         foreground = Foreground(cwd, "up")
         foreground.until(r"^starting dispatcher")
-        eventually(lambda: len(processes_of(cwd)) >= 6, "the children", timeout=60)
+        eventually(lambda: len(processes_of(cwd)) >= 6, "the children")
 
         assert foreground.stop(signal.SIGKILL) == -signal.SIGKILL
 

@@ -45,7 +45,7 @@ def test_given_a_deployment_that_lacks_a_store_when_events_come_then_they_wait_v
         system.processes.worker("user_profile", "decision_log", name="having", env=STORES)
         system.processes.dispatcher(STORES)
         for receipt in receipts:
-            assert machine.settle(receipt, timeout=45)["decision_log"] == "extracted"
+            assert machine.settle(receipt, timeout=60)["decision_log"] == "extracted"
 
         assert machine.recall(user_id="carol").context.count("\n- ") == 2
     kept = system.rows("SELECT * FROM learning.learning WHERE store = 'decision_log' ORDER BY content")

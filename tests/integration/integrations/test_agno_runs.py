@@ -67,7 +67,7 @@ def test_given_a_run_when_its_words_are_extracted_then_a_second_session_remember
     processes.worker("user_profile")
     first = learning(user_profile=True)
     agent(learning=first).run("I prefer window seats.", user_id="alice", session_id="s1")
-    eventually(lambda: first.memory.learnings(user_id="alice"), "something is learned of alice", timeout=60)
+    eventually(lambda: first.memory.learnings(user_id="alice"), "something is learned of alice")
     first.close()
 
     answer = team(learning=learning(user_profile=True)).run(

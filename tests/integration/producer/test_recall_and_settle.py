@@ -40,7 +40,7 @@ def test_given_one_loop_after_another_that_recalls_and_uses_a_tool_then_none_lea
         for _ in range(4):
             asyncio.run(turn_of_an_agent())
         # The one that stays is of no loop: it counts what was recalled.
-        eventually(lambda: connections() <= 1, "every loop has given its connections back", timeout=5)
+        eventually(lambda: connections() <= 1, "every loop has given its connections back")
     finally:
         gc.enable()
     machine.close()

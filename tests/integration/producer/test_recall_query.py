@@ -110,7 +110,7 @@ def test_given_a_worker_when_a_receipt_is_waited_for_then_what_was_said_is_recal
     processes.worker("user_profile")
     with place.machine(user_profile=True) as machine:
         warm = machine.emit(turn("I love hiking."), user_id="bob", session_id="s0")
-        eventually(lambda: machine.settle(warm, timeout=60), "the worker is there")
+        eventually(lambda: machine.settle(warm), "the worker is there")
         receipt = machine.emit(turn("I work at Netflix."), user_id="bob", session_id="s1")
         answer = machine.recall("Where do I work?", user_id="bob", wait_for=receipt, deadline=30)
         assert answer.unprocessed == ()

@@ -43,8 +43,8 @@ def test_given_a_call_longer_than_the_lease_when_heartbeats_run_then_the_mailbox
 
     def answer(asked: Asked) -> Answer:
         for _ in range(3):
-            desk.change("UPDATE learning.mailbox SET lease_until = clock_timestamp() + interval '2 s'")
-            eventually(lambda: rows(desk.everything_db, left)[0]["seconds"] > 10, "the lease is extended", timeout=5)
+            desk.change("UPDATE learning.mailbox SET lease_until = clock_timestamp() + interval '9 s'")
+            eventually(lambda: rows(desk.everything_db, left)[0]["seconds"] > 10, "the lease is extended")
         return repeat(asked)
 
     scripted.answer = answer

@@ -2,12 +2,12 @@
 
 import json
 import re
-import time
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from harness import linear
 from learning_ops.offline.statements import statements
 
 ROOT = Path(__file__).parents[3]
@@ -85,8 +85,5 @@ def test_given_a_statement_when_its_span_is_cut_from_the_message_then_it_is_word
     ids=["clauses", "spaces", "lines", "brackets", "tails", "ticks"],
 )
 def test_given_a_long_hostile_message_when_read_then_it_takes_no_long_time(text: str) -> None:
-    started = time.monotonic()
-
-    statements(text)
-
-    assert time.monotonic() - started < 10
+    with linear():
+        statements(text)

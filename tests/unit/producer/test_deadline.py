@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -23,15 +22,14 @@ def test_given_work_that_is_late_then_it_is_left_to_itself() -> None:
     ended, let_go = threading.Event(), threading.Event()
 
     def work() -> None:
-        let_go.wait(30)
+        let_go.wait(60)
         ended.set()
 
-    began = time.monotonic()
     with pytest.raises(TimeoutError):
         within(0.05, work)
     with pytest.raises(TimeoutError):
         asyncio.run(awithin(0.05, work))
-    assert time.monotonic() - began < 10
+    assert not ended.is_set()
 
     let_go.set()
     assert ended.wait(30)
@@ -39,7 +37,7 @@ def test_given_work_that_is_late_then_it_is_left_to_itself() -> None:
 
 async def test_given_work_that_takes_long_then_the_loop_goes_on() -> None:
     turns, let_go = 0, threading.Event()
-    task = asyncio.create_task(awithin(30.0, lambda: let_go.wait(30)))
+    task = asyncio.create_task(awithin(30.0, lambda: let_go.wait(60)))
     while turns < 100:
         await asyncio.sleep(0)
         turns += 1

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from callback_times import callback_times
 from embedding_doubles import DIMENSIONS, Hang, vectors
 from forking import in_child
-from harness import eventually
+from harness import asometimes, eventually
 from learning_machine import query_embedding
 from learning_machine.query_embedding import FAILURES_BEFORE_REST, QueryEmbedder
 from learning_ops.offline.embeddings import embed
@@ -36,7 +37,7 @@ def scripted() -> Iterator[ScriptedModel]:
 def embedder(scripted: ScriptedModel) -> Iterator[QueryEmbedder]:
     scripted.answer = vectors
     scripted.asked.clear()
-    embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url, dimensions=DIMENSIONS), 5.0)
+    embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url, dimensions=DIMENSIONS), 60.0)
     yield embedder
     embedder.close()
 
@@ -75,27 +76,34 @@ def test_given_an_empty_or_endless_query_when_embedded_then_none_or_its_beginnin
     assert [len(asked.body["input"][0]) for asked in scripted.asked] == [query_embedding.MAX_QUERY]
 
 
+async def warmed(embedder: QueryEmbedder) -> None:
+    """Its first call imports the SDK, which takes longer than a query may."""
+    while await embedder.aembed("warm") is None:
+        assert embedder.counts.late < 400
+
+
 async def test_given_an_endpoint_that_hangs_when_64_queries_are_embedded_then_each_is_none_in_time(
-    scripted: ScriptedModel,
+    scripted: ScriptedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(query_embedding, "FAILURES_BEFORE_REST", 10**9)  # each is to be asked
     embedder = late(scripted)
     scripted.answer = vectors
     assert await embedder.aembed("warm", 5.0) is None or embedder.counts.embedded == 1
-    while await embedder.aembed("warm") is None:  # its first call imports the SDK, which takes longer than a query may
-        assert embedder.counts.late < 100
+    await warmed(embedder)
     scripted.answer = hang = Hang()
 
-    async def timed(number: int) -> float:
-        began = time.monotonic()
-        assert await embedder.aembed(f"{QUERY} {number}") is None
-        return time.monotonic() - began
+    async def in_time() -> bool:
+        before, began = embedder.counts.late, time.monotonic()
+        assert await asyncio.gather(*(embedder.aembed(f"{QUERY} {number}") for number in range(64))) == [None] * 64
+        took = time.monotonic() - began
+        assert embedder.counts.late == before + 64
+        return took < DEADLINE + 0.15
 
-    took = await asyncio.gather(*map(timed, range(64)))
-    hang.go.set()
-    embedder.close()
-
-    assert max(took) < DEADLINE + 0.15
-    assert embedder.counts.late >= 64
+    try:
+        await asometimes(in_time, f"all are back {DEADLINE} s later")
+    finally:
+        hang.go.set()
+        embedder.close()
 
 
 async def test_given_an_endpoint_that_hangs_when_queries_are_embedded_then_the_event_loop_is_never_held(
@@ -104,34 +112,23 @@ async def test_given_an_endpoint_that_hangs_when_queries_are_embedded_then_the_e
     monkeypatch.setattr(query_embedding, "FAILURES_BEFORE_REST", 10**9)  # each is to be asked
     embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url=scripted.url), DEADLINE)
     scripted.answer = vectors
-    while await embedder.aembed("warm") is None:
-        assert embedder.counts.late < 100
+    await warmed(embedder)
     scripted.answer = hang = Hang()
-    lags: list[float] = []
 
-    async def watch() -> None:
-        while True:
-            began = time.thread_time()
-            wanted = time.monotonic() + 0.001
-            await asyncio.sleep(0.001)
-            # Of this thread's own work: what others on this machine take is none of ours.
-            lags.append(min(time.monotonic() - wanted, time.thread_time() - began))
+    async def free() -> bool:
+        with callback_times() as times:
+            assert await asyncio.gather(*(embedder.aembed(f"{QUERY} {number}") for number in range(16))) == [None] * 16
+        assert len(times.seconds) > 16
+        return times.longest[0] < 0.005
 
     gc.collect()
     gc.freeze()  # a full collection of all that the tests imported is none of ours
     try:
-        watcher = asyncio.create_task(watch())
-        for round_number in range(5):
-            found = await asyncio.gather(*(embedder.aembed(f"{round_number} {number}") for number in range(16)))
-            assert found == [None] * 16
-        watcher.cancel()
+        await asometimes(free, "no callback of the loop takes 5 ms of the processor")
     finally:
         gc.unfreeze()
         hang.go.set()
         embedder.close()
-
-    assert len(lags) > 50
-    assert max(lags) < 0.005
 
 
 def test_given_an_endpoint_that_fails_when_queries_are_embedded_then_none_raises_and_one_line_a_minute_says_so(
@@ -194,7 +191,7 @@ def test_given_failure_after_failure_when_queries_are_embedded_then_the_endpoint
     assert len(scripted.asked) == FAILURES_BEFORE_REST
 
     scripted.answer = vectors
-    assert 25 < embedder._rests_until - time.monotonic() <= 30
+    assert 0 < embedder._rests_until - time.monotonic() <= 30
     embedder._rests_until -= 31
     assert embedder.embed(QUERY) is not None
 
@@ -242,20 +239,27 @@ def test_given_the_deadline_when_the_sdk_is_not_imported_yet_then_the_first_quer
 ) -> None:
     scripted.answer = vectors
     code = f"""
-import sys, time
+import sys, threading, time
 from learning_machine.query_embedding import QueryEmbedder
 from learning_stores.embedding_endpoint import EmbeddingEndpoint
+asked, go = threading.Event(), threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "openai":
+            asked.set()
+            assert go.wait(60)
+sys.meta_path.insert(0, Slow())
 embedder = QueryEmbedder(EmbeddingEndpoint(model="m", base_url={scripted.url!r}), 0.05)
 assert "openai" not in sys.modules
-began = time.monotonic()
 first = embedder.embed("a")
-took = time.monotonic() - began
+assert asked.wait(60) and "openai" not in sys.modules
+go.set()
 while embedder.embed("b") is None:
     time.sleep(0.05)
-print(first is None, took < 0.3)
+print(first, "openai" in sys.modules)
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["True", "True"]
+    assert shown.stdout.split() == ["None", "True"]
 
 
 def test_given_a_machine_when_it_is_made_then_no_sdk_is_imported_and_the_first_recall_begins_to_even_without_a_query() -> (

@@ -1,6 +1,5 @@
 """The marker around recalled context."""
 
-import time
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import linear
 from learning_schemas.ids import uuid7
 from learning_schemas.marker import CLOSING, OPENING, cut_recalled, defused
 from learning_schemas.results import RecalledLearning, UnprocessedMessage
@@ -89,15 +89,13 @@ def test_given_ordinary_text_then_nothing_is_cut_and_the_words_stay() -> None:
     assert defused("I love  you\n5 > 3") == "I love you 5 > 3"
 
 
-@pytest.mark.timeout(10)
 def test_given_a_megabyte_of_openings_that_never_end_then_cutting_takes_linear_time() -> None:
     text = "<learning-machine-memory " * 40_000
 
-    started = time.process_time()
-    kept = cut_recalled(text)
+    with linear():
+        kept = cut_recalled(text)
 
     assert kept == text
-    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\u2066", "\ufeff", "\xad",

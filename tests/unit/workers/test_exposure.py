@@ -66,7 +66,7 @@ def test_given_those_who_say_nothing_when_there_are_too_many_then_they_are_sent_
     monkeypatch.setattr(module._Handler, "timeout", 0.3)
     silent = [socket.create_connection(("127.0.0.1", exposure.port)) for _ in range(module.REQUESTS_AT_ONCE + 4)]
     try:
-        eventually(lambda: answers(exposure.port), "it answers again", timeout=20)
+        eventually(lambda: answers(exposure.port), "it answers again")
     finally:
         for each in silent:
             each.close()
