@@ -90,7 +90,8 @@ _ADD = text("""
 """)
 
 # The conflict's update also locks the row, so that a mailbox being released waits for this, or this for it. Rows come
-# sorted by key: two batches never wait for each other crosswise. What was due stays due; a flush reaches up to its number;
+# sorted by key: two batches never wait for each other crosswise. What was due stays due, also what a flush made due since this
+# transaction began (and with it `now()`); a flush reaches up to its number;
 # an arrival never moves the moment past what an earlier one was promised, whatever its own machine's timing is.
 _OPEN_MAILBOXES = text("""
     INSERT INTO learning.mailbox AS m (tenant, store, scope, subject, user_id, session_id, due_at, first_pending_at,
@@ -105,7 +106,7 @@ _OPEN_MAILBOXES = text("""
         last_event_at = now(), debounce = excluded.debounce, max_wait = least(m.max_wait, excluded.max_wait),
         flush_no = greatest(m.flush_no, excluded.flush_no),
         due_at = CASE WHEN excluded.flush_no > 0 THEN least(m.due_at, now())
-                      WHEN m.due_at <= now() THEN m.due_at
+                      WHEN m.due_at <= clock_timestamp() THEN m.due_at
                       ELSE least(m.first_pending_at + least(m.max_wait, excluded.max_wait), now() + excluded.debounce) END
 """)
 

@@ -6,15 +6,28 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from harness import event, eventually, rows, turn
-from integration.stores.steps import PROFILE_ONLY, claim, mailbox_id, refused, take_in, window_of, work
+from integration.stores.steps import (
+    PROFILE_ONLY,
+    SHARDS,
+    claim,
+    incoming,
+    mailbox_id,
+    refused,
+    take_in,
+    window_of,
+    work,
+)
 from learning_schemas.spec import MachineSpec, StoreSpec
 from learning_stores import mailbox
 from learning_stores.commit import Fenced, settle_without_extraction
 from learning_stores.database import Database
 from learning_stores.deliveries import Settlement, delivery_states
+from learning_stores.event_log import accept
 from learning_stores.mailbox import CRASHES_ALONE, CRASHES_BEFORE_HALVING, Mail
+from learning_stores.specs import SpecCache
 
 
 def _spec(**values: Any) -> MachineSpec:
@@ -103,6 +116,26 @@ def test_given_a_debounced_mailbox_when_it_is_flushed_then_it_is_due_at_once(
     take_in(dispatcher_db, told, spec=_spec(debounce=100, max_wait=100))
     assert refused(app_db, mailbox_id(everything_db)).reason == "not due"
     assert app_db.run("default", delivery_states, "default", told.id, flush=True).states == {"user_profile": "pending"}
+    claim(app_db, mailbox_id(everything_db))
+
+
+def test_given_a_flush_while_intake_is_under_way_when_it_brings_more_then_the_mailbox_stays_due(
+    app_db: Database, dispatcher_db: Database, everything_db: Database
+) -> None:
+    spec = _spec(debounce=100, max_wait=100)
+    first, second = (
+        each.model_copy(update={"spec": spec.spec_hash()})
+        for each in (event(), event(messages=turn("I live in Oslo.")))
+    )
+    take_in(dispatcher_db, first, spec=spec)
+
+    def intake(session: Session) -> None:
+        session.execute(text("SELECT now()"))
+        app_db.run("default", delivery_states, "default", first.id, flush=True)
+        accept(session, incoming(second), {}, SpecCache(), SHARDS)
+
+    dispatcher_db.run(None, intake)
+
     claim(app_db, mailbox_id(everything_db))
 
 
