@@ -39,12 +39,13 @@ _ROWS = f"""
     SELECT l.id, l.kind, l.about, l.target, l.content, l.data, l.origin = 'human' OR l.decided_by IS NOT NULL AS by_person,
            l.valid_from
     FROM learning.learning l
-    WHERE l.tenant = :tenant AND l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.kind <> 'alias'
-      AND l.kind <> ALL (:kept) AND {{which}} AND NOT {BROUGHT_BACK}
+    WHERE l.tenant = :tenant AND {{which}} AND l.kind <> 'alias' AND l.kind <> ALL (:kept) AND NOT {BROUGHT_BACK}
     ORDER BY l.id LIMIT :limit
 """  # noqa: S608 - made of constants
-_PAGE = text(_ROWS.format(which="l.id > cast(:after AS uuid)"))
-_THESE = text(_ROWS.format(which="l.id = ANY (:ids)"))
+_PAGE = text(
+    _ROWS.format(which="l.store = :store AND l.scope = :scope AND l.status = 'active' AND l.id > cast(:after AS uuid)")
+)
+_LOCKED = text(_ROWS.format(which="l.id = ANY (:ids)"))
 
 # A quotation mark behind a number is a measure's. A raised number is no other number's last figure, as folding would have it.
 _AT_WORDS_END = re.compile(r"""(?:[.,;:!…)\]}]|(?<!\d)["'])+(?=\s|$)|(?<!\S)[(\[{"']+""")
@@ -128,7 +129,7 @@ class Deduplicate(PairJob):
             return self._judged(session, context, source, unit, live)
         values = {**self._where(context, unit.scope), "ids": live, "limit": len(live)}
         groups: dict[bytes, list[Any]] = defaultdict(list)
-        for row in session.execute(_THESE, values):
+        for row in session.execute(_LOCKED, values):
             groups[digest(row)].append(row)
         merged: dict[UUID, UUID] = {}
         for rows in groups.values():

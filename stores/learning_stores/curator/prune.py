@@ -36,8 +36,7 @@ _JUDGED = f"""
                l.kind = ANY (:kept) OR l.origin = 'human' OR l.decided_by IS NOT NULL OR {BROUGHT_BACK} AS stays
         FROM learning.learning l
         LEFT JOIN learning.recall_count c ON c.tenant = l.tenant AND c.learning_id = l.id
-        WHERE l.tenant = :tenant AND l.store = :store AND l.status = 'active' AND l.scope = ANY (:scopes)
-          AND (cast(:ids AS uuid[]) IS NULL OR l.id = ANY (:ids))
+        WHERE l.tenant = :tenant AND {{which}}
     ),
     judged AS (
         SELECT h.*, greatest(h.live_from, h.last_recalled_at) AS used, CASE
@@ -65,7 +64,10 @@ _JUDGED = f"""
     )
 """  # noqa: S608 - made of constants
 
-_FIND = text(f"""{_JUDGED}
+_ALL = _JUDGED.format(which="l.store = :store AND l.status = 'active' AND l.scope = ANY (:scopes)")
+_LOCKED = _JUDGED.format(which="l.id = ANY (:ids)")
+
+_FIND = text(f"""{_ALL}
     SELECT e.scope, count(*) AS looked_at,
            (array_agg(e.id ORDER BY e.id) FILTER (WHERE e.reason IS NOT NULL AND e.id > b.part))[1:{FOUND_AT_ONCE}] AS ids,
            (array_agg(e.reason ORDER BY e.id) FILTER (WHERE e.reason IS NOT NULL AND e.id > b.part))[1:{FOUND_AT_ONCE}] AS reasons
@@ -75,7 +77,7 @@ _FIND = text(f"""{_JUDGED}
 """)  # noqa: S608 - made of constants
 
 # Of the learnings that are locked alone: all but the count of their scope, which `_COUNT` tells.
-_AGAIN = text(f"""{_JUDGED}
+_AGAIN = text(f"""{_LOCKED}
     SELECT n.id, n.reason, n.stays, coalesce(n.last_recalled_at > :since, false) AS recalled FROM numbered n ORDER BY n.id
 """)  # noqa: S608 - made of constants
 
@@ -155,7 +157,6 @@ class Prune(ScopeJob):
             "max_age": _days(policy.max_age_days),
             "unused": _days(policy.never_recalled_days),
             "max_count": policy.max_count,
-            "ids": None,
         }
 
 

@@ -27,10 +27,12 @@ BROUGHT_BACK = f"""(l.restores IS NOT NULL AND EXISTS (
 
 _NOW = text("SELECT clock_timestamp()")
 
-# By id, as every writer of learnings locks them.
+# By id, as every writer of learnings locks them. Place and status are compared as values that no index has: one plan serves
+# all places, and a place is not to be read as a whole for a few of its rows.
 _LOCK = text("""
     SELECT id FROM learning.learning
-    WHERE tenant = :tenant AND store = :store AND scope = :scope AND status = 'active' AND id = ANY (:ids) ORDER BY id FOR UPDATE
+    WHERE tenant = :tenant AND id = ANY (:ids) AND concat(store) = :store AND concat(scope) = :scope AND concat(status) = 'active'
+    ORDER BY id FOR UPDATE
 """)
 
 _RETIRE = text("""

@@ -7,7 +7,9 @@ average. A namespace that a whole tenant shares holds far more than the average 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -15,17 +17,23 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from harness import Place as Served
-from harness import event, turn
+from harness import event, rows, turn
 from integration.stores.steps import claim, mailbox_id, take_in, window_of, work
+from learning_schemas.ids import uuid7
 from learning_schemas.spec import MachineSpec, StoreSpec
+from learning_schemas.spec import Prune as Policy
 from learning_stores import entity_lookup
 from learning_stores.admission import AT_ONCE
+from learning_stores.curator.deduplicate import Deduplicate
+from learning_stores.curator.job import JobContext
+from learning_stores.curator.prune import Prune
+from learning_stores.curator.scopes import Unit
 from learning_stores.database import Database
 from learning_stores.entity_memory import EntityMemoryStore
 from learning_stores.entity_statements import alias_of, fact_of
 from learning_stores.insight import insight_put
 from learning_stores.learned_knowledge import LearnedKnowledgeStore
-from learning_stores.operations import Citation, EntityName, Put
+from learning_stores.operations import Citation, EntityName, Provenance, Put
 from learning_stores.place import Place
 from learning_stores.store import Reading
 from learning_stores.window import Window
@@ -34,8 +42,8 @@ from learning_stores.writing import write
 SPEC = StoreSpec(scope="session", debounce=0)
 CITED = (Citation(occurred_at=datetime(2026, 11, 22, tzinfo=UTC)),)
 ACME = EntityName("Acme Corp", "company")
-FEW = 400
-"""Rows that a look-up may read: less than a tenth of what the namespace holds of its store."""
+FEW = 1_000
+"""Rows that a look-up may read: a fifth of what the namespace holds of its store, and several times what it takes."""
 COUNTED = 2_001
 """Rows, the newest of a place, that say how common a word is."""
 
@@ -180,3 +188,25 @@ def test_given_a_large_namespace_when_entities_are_searched_then_only_what_is_fo
 
     assert [each.name for each in found] == ["Acme Corp"]
     assert read < 2 * COUNTED
+
+
+def some(everything_db: Database) -> list[UUID]:
+    """Ten of the namespace's facts."""
+    query = "SELECT id FROM learning.learning WHERE store = 'entity_memory' AND content LIKE 'Delivers barge x11_' ORDER BY id"
+    return [row["id"] for row in rows(everything_db, query)]
+
+
+@pytest.mark.parametrize("job", [Prune(), Deduplicate()], ids=["prune", "deduplicate"])
+def test_given_a_large_namespace_when_the_curator_ends_some_of_it_then_only_those_are_read(
+    window: Window, app_db: Database, everything_db: Database, job: Prune | Deduplicate
+) -> None:
+    ids = tuple(some(everything_db))
+    unit = Unit(scope="namespace/global", ids=ids, reasons=("pruned: age",) * len(ids), after={}, looked_at=0)
+    run = SimpleNamespace(tenant="default", store="entity_memory", began_at=datetime.now(UTC))
+    context = JobContext(run, None, None, {"entity_memory": EntityMemoryStore()})  # type: ignore[arg-type]  # asks for no more
+    context.memo["policy"] = Policy(max_age_days=0.001), []
+
+    read, done = read_by(app_db, job.rewrite, context, Provenance(place=at("entity_memory"), made_by=uuid7()), unit)
+
+    assert done.changed == (10 if isinstance(job, Prune) else 0)
+    assert read < FEW
