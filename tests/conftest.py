@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 import warm_python
-from harness import PASSWORDS, Place, Processes, execute, in_memory, new_place, role_url
+from harness import PASSWORDS, PATIENT, Place, Processes, execute, in_memory, new_place, role_url
 from learning_ops.embedded import DataDirectory, EmbeddedServices, postgres
 from learning_ops.migration import migrate
 from learning_ops.offline.server import Faults, OfflineModel, Settings, running
@@ -78,6 +78,8 @@ def place(servers: tuple[str, str], template: str, monkeypatch: pytest.MonkeyPat
     """A database and a Redis of this test's own."""
     for variable in [name for name in os.environ if name.startswith(("LEARNING_", "OPENAI_"))]:
         monkeypatch.delenv(variable)
+    for name, seconds in PATIENT.items():
+        monkeypatch.setenv(name, seconds)
     with new_place(servers, template) as place:
         yield place
 

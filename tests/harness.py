@@ -27,6 +27,8 @@ from warm_python import WarmManagedProcess
 
 T = TypeVar("T")
 
+PATIENT = {f"LEARNING_{what}_DEADLINE": "20" for what in ("RECALL", "EMIT", "EMBEDDING")}
+"""Deadlines that a busy machine keeps, too: how long an answer may take is set where that is tested."""
 PASSWORDS = {"learning_app": "app-in-tests", "learning_dispatcher": "dispatcher-in-tests"}
 
 
@@ -116,6 +118,7 @@ class Place:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEARNING_", "OPENAI_"))}
         return {
             **inherited,
+            **PATIENT,
             "LEARNING_DATABASE_URL": self.app_url,
             "LEARNING_DISPATCHER_DATABASE_URL": self.dispatcher_url,
             "LEARNING_OWNER_DATABASE_URL": self.owner_url,

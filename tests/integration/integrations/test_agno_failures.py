@@ -62,7 +62,9 @@ def test_given_postgres_away_when_a_tool_is_called_then_the_model_is_told_and_th
     place: Place, agent: Callable[..., Agent], learning: Make
 ) -> None:
     closed = make_url(place.app_url).set(host="127.0.0.1", port=TcpProxy("127.0.0.1", 1).port)
-    machine = learning(learned_knowledge=True, database_url=closed.render_as_string(hide_password=False))
+    machine = learning(
+        learned_knowledge=True, recall_deadline=0.2, database_url=closed.render_as_string(hide_password=False)
+    )
 
     answer = agent(learning=machine).run(TIP, user_id="alice", session_id="s1")
 

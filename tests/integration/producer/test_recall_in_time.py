@@ -227,7 +227,8 @@ async def test_given_a_wrong_password_when_recalled_then_degraded_says_so_and_no
 ) -> None:
     wrong = make_url(place.app_url).set(password="not-the-one").render_as_string(hide_password=False)
     with LearningMachine(database_url=wrong, redis_url=place.redis_url, user_profile=True) as machine:
-        found = [machine.recall(user_id="alice"), await machine.arecall(user_id="alice")]
+        asked = {"user_id": "alice", "deadline": 0.5}
+        found = [machine.recall(**asked), await machine.arecall(**asked)]
         await machine.aclose()
 
     for each in found:
