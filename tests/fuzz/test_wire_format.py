@@ -13,7 +13,7 @@ from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
 from learning_stores.event_log import Incoming
-from learning_workers.intake import Entry, _rejection  # what is read of an entry that is no event
+from learning_workers.entry import Entry, rejection
 
 _FULL = event(
     user_id="bob", session_id="s1", agent_id="helper", team_id="crew", history="full", end_of_session=True, spec="a" * 64,
@@ -48,7 +48,7 @@ def read(body: bytes) -> ConversationCompleted | None:
 
 def rejected(body: bytes) -> None:
     """What is kept of an entry that is no event can be stored."""
-    kept = _rejection(Entry(0, b"1-1", {b"event": body}), None, "event", "is none")
+    kept = rejection(Entry(0, b"1-1", {b"event": body}), None, "event", "is none")
     for told in (kept.tenant, kept.event_id, kept.subject):
         assert told is None or (len(told.encode()) < 4_000 and "\x00" not in told)
     assert type(kept.seq) in (int, type(None))

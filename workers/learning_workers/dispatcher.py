@@ -37,7 +37,8 @@ from learning_stores.unprepared import waiting as waiting_events
 from learning_workers.celery_app import app
 from learning_workers.dispatcher_exposure import exposed
 from learning_workers.embedding_pump import EmbeddingPump
-from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Entry, Intake, ShardLost, batches
+from learning_workers.entry import Entry
+from learning_workers.intake import BLOCK_MILLISECONDS, REFUSED, Intake, ShardLost, batches
 from learning_workers.log import configure_logging
 from learning_workers.metrics import LOOP_FAILURES, SHARDS_HELD, observe
 from learning_workers.pulse import FRESH_SECONDS as FRESH_SECONDS

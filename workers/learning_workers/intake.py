@@ -7,26 +7,21 @@ over what is pending there; what it reads twice is a duplicate by the event's ke
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, Self
-from uuid import UUID
+from typing import Any
 
 import psycopg
 import redis
 import structlog
-from pydantic import ValidationError
-from pydantic_core import from_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from learning_schemas.closing import ProducerClosed
 from learning_schemas.errors import InvalidEvent
 from learning_schemas.event import ConversationCompleted
-from learning_schemas.ids import id_time
-from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS, MAX_EVENT_BYTES, MAX_ID_LENGTH
-from learning_schemas.scope import KNOWN_SPECS, shard_of, stream_name, subject_of
+from learning_schemas.limits import MAX_CLOCK_SKEW_SECONDS
+from learning_schemas.scope import KNOWN_SPECS, stream_name
 from learning_schemas.spec import MachineSpec
 from learning_schemas.tracing import is_tracing, span
 from learning_stores.database import Database
@@ -36,6 +31,7 @@ from learning_stores.rejected import Rejection, reject
 from learning_stores.settings import ServiceSettings
 from learning_stores.shards import holds_shards
 from learning_stores.specs import Key, SpecCache
+from learning_workers.entry import Entry, carry, check, rejection
 
 logger = structlog.get_logger("learning.intake")
 
@@ -55,32 +51,6 @@ for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   end
 end
 """
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stream entry."""
-
-    shard: int
-    id: bytes
-    fields: Mapping[bytes, bytes]
-
-    @cached_property
-    def about(self) -> tuple[UUID, tuple[str, str]] | None:
-        """Its event's id, and whose it is (tenant, subject); None where that cannot be read."""
-        try:
-            event = from_json(self.fields[b"event"])
-            return UUID(event["id"]), (
-                event.get("tenant", "default"),
-                subject_of(event.get("user_id"), event.get("session_id")),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return None
-
-    @property
-    def size(self) -> int:
-        """Bytes of its values."""
-        return sum(map(len, self.fields.values()))
 
 
 class ShardLost(Exception):
@@ -168,7 +138,7 @@ class Intake:
                 middle = len(entries) // 2
                 return self._write(entries[:middle], tokens) + self._write(entries[middle:], tokens)
             told = f"the database refuses it ({type(error.orig).__name__})"
-            refused = [_rejection(entries[0], incoming[0][1].event if incoming else None, "event", told)]
+            refused = [rejection(entries[0], incoming[0][1].event if incoming else None, "event", told)]
             accepted = self._commit(entries, [], {}, refused, tokens)
         if closings:  # the greatest counts, whoever writes it: it needs no lease
             self._database.run(None, report_last, closings)
@@ -197,10 +167,10 @@ class Intake:
                 if body is None:
                     raise InvalidEvent("event", "the entry has no field of that name", "XADD … event '{…}'")
                 event = ConversationCompleted.from_json(body, max_bytes=self._settings.max_event_bytes)
-                _check(event, entry.shard, self._settings.shards, oldest, newest)
-                _carry(event, entry.fields.get(b"spec"), carried)
+                check(event, entry.shard, self._settings.shards, oldest, newest)
+                carry(event, entry.fields.get(b"spec"), carried)
             except InvalidEvent as error:
-                rejections.append(_rejection(entry, event, error.field, str(error)))
+                rejections.append(rejection(entry, event, error.field, str(error)))
             else:
                 incoming.append((entry, Incoming(event=event, via="stream", body_bytes=len(body))))
         return incoming, carried, rejections, closings
@@ -223,17 +193,15 @@ class Intake:
             if incoming:
                 batch = [each for _, each in incoming]
                 verdicts.update(accept(session, batch, carried, self._specs, self._settings.shards))
-            for entry, each in incoming:
-                verdict = verdicts[each.key]
+            for entry, taken in incoming:
+                verdict = verdicts[taken.key]
                 if (told := REFUSALS.get(verdict)) is not None:
-                    refused = _rejection(entry, each.event, told.partition(":")[0], told)
+                    refused = rejection(entry, taken.event, told.partition(":")[0], told)
                     # What was said by somebody who is to be forgotten is kept nowhere.
                     rejected.append(replace(refused, body=b"", subject=None) if verdict in WITHOUT_BODY else refused)
             reject(session, rejected)
-            for rejection in rejected:
-                logger.warning(
-                    "event rejected", stream=rejection.stream, entry=rejection.entry_id, field=rejection.field
-                )
+            for each in rejected:
+                logger.warning("event rejected", stream=each.stream, entry=each.entry_id, field=each.field)
             return sum(verdict == "accepted" for verdict in verdicts.values())
 
         return self._database.run(None, work)
@@ -291,23 +259,6 @@ def _trace(began_at: int, incoming: Sequence[tuple[Entry, Incoming]]) -> None:
                 pass
 
 
-def _check(event: ConversationCompleted, shard: int, shards: int, oldest: datetime, newest: datetime) -> None:
-    if event.user_id is None and event.session_id is None:
-        raise InvalidEvent("user_id", "neither it nor session_id is given", "Say whom the event is about")
-    made = id_time(event.id)
-    if made < oldest:
-        raise InvalidEvent("id", f"was made at {made:%Y-%m-%d}, before what is kept", "Raise LEARNING_RETENTION_DAYS")
-    if made > newest:
-        raise InvalidEvent("id", f"was made at {made:%Y-%m-%d %H:%M} UTC, which is to come", "Set the producer's clock")
-    right = shard_of(event.tenant, subject_of(event.user_id, event.session_id), shards)
-    if right != shard:
-        raise InvalidEvent(
-            "event",
-            f"belongs into {stream_name(right)}, not {stream_name(shard)}",
-            f"Use {shards} shards on producers and dispatchers (LEARNING_SHARDS)",
-        )
-
-
 def _reused_within(incoming: Sequence[tuple[Entry, Incoming]]) -> Entry | None:
     """The first entry whose id the batch has already used for another body."""
     bodies: dict[EventKey, bytes] = {}
@@ -315,87 +266,6 @@ def _reused_within(incoming: Sequence[tuple[Entry, Incoming]]) -> Entry | None:
         if bodies.setdefault(each.key, each.body_hash) != each.body_hash:
             return entry
     return None
-
-
-def _carry(event: ConversationCompleted, body: bytes | None, carried: dict[Key, MachineSpec]) -> None:
-    if body is None or event.spec is None or (event.tenant, event.spec) in carried:
-        return
-    try:
-        spec = MachineSpec.from_json(body)
-    except (ValidationError, ValueError):
-        raise InvalidEvent("spec", "cannot be read", "`learning-machine schema spec` describes it") from None
-    if spec.spec_hash() != event.spec:
-        raise InvalidEvent(
-            "spec", "does not have the hash that the event names", "Name the SHA-256 of its canonical JSON"
-        )
-    carried[event.tenant, event.spec] = spec
-
-
-def _rejection(entry: Entry, event: ConversationCompleted | None, field: str, reason: str) -> Rejection:
-    body = entry.fields.get(b"event", b"")
-    said = _Said.of(event) if event is not None else _Said.read(body[:MAX_EVENT_BYTES])
-    return Rejection(
-        stream=stream_name(entry.shard),
-        entry_id=entry.id.decode(),
-        tenant=said.tenant,
-        event_id=said.event_id,
-        field=field,
-        reason=reason,
-        body=body,
-        subject=said.subject,
-        producer=said.producer,
-        seq=said.seq,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Said:
-    """What an entry says of itself, so that it can be traced, counted and forgotten though it is no valid event."""
-
-    tenant: str | None = None
-    event_id: str | None = None
-    subject: str | None = None
-    producer: UUID | None = None
-    seq: int | None = None
-
-    @classmethod
-    def of(cls, event: ConversationCompleted) -> Self:
-        whose = subject_of(event.user_id, event.session_id) if event.user_id or event.session_id else None
-        numbered = event.producer is not None and event.seq is not None
-        return cls(
-            tenant=event.tenant,
-            event_id=str(event.id),
-            subject=whose,
-            producer=event.producer if numbered else None,
-            seq=event.seq if numbered else None,
-        )
-
-    @classmethod
-    def read(cls, body: bytes) -> Self:
-        try:
-            found = from_json(body)
-        except ValueError:
-            return cls()
-        if not isinstance(found, dict):
-            return cls()
-        user_id, session_id = _storable(found.get("user_id")), _storable(found.get("session_id"))
-        producer, seq = None, found.get("seq")
-        try:
-            if type(seq) is int and 0 < seq < 2**63:  # JSON's true is a number to Python, and not to Postgres
-                producer = UUID(_storable(found.get("producer")))
-        except (TypeError, ValueError):
-            seq = None
-        return cls(
-            tenant=_storable(found.get("tenant", "default")),
-            event_id=_storable(found.get("id")),
-            subject=subject_of(user_id, session_id) if user_id or session_id else None,
-            producer=producer,
-            seq=seq if producer is not None else None,
-        )
-
-
-def _storable(value: object) -> str | None:
-    return value if isinstance(value, str) and len(value) <= MAX_ID_LENGTH and "\x00" not in value else None
 
 
 def _bytes(value: bytes | str) -> bytes:

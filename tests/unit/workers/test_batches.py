@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning_workers.intake import BATCH, BATCH_BYTES, Entry, batches
+from learning_workers.entry import Entry
+from learning_workers.intake import BATCH, BATCH_BYTES, batches
 
 
 def _entries(sizes: list[int]) -> list[Entry]:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from learning_stores.unprepared import Waiting
 from learning_workers import dispatcher
 from learning_workers.dispatcher import steps
-from learning_workers.intake import Entry
+from learning_workers.entry import Entry
 
 SHARD = 3
 Step = tuple[int, list[int], list[int]]
