@@ -64,7 +64,8 @@ def _result(call: Any, tools: dict[str, Tool]) -> dict[str, Any]:
     try:
         arguments = json.loads(call.function.arguments)
     except ValueError:
-        tool = None
-        arguments = {}
-    told = tool(**arguments) if tool is not None else "There is no such tool, or its arguments are no JSON."
+        arguments = None
+    told = "There is no such tool, or its arguments are no JSON object."
+    if tool is not None and isinstance(arguments, dict):
+        told = tool(**arguments)
     return {"role": "tool", "tool_call_id": call.id, "content": told}

@@ -3,6 +3,7 @@
 import ast
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,15 @@ def test_given_a_name_that_no_example_has_when_make_is_asked_for_it_then_it_says
 
     assert asked.returncode == 2
     assert "no example begins with ONLY=nowhere: cookbook/README.md lists them" in asked.stderr
+
+
+@pytest.mark.parametrize("arguments", ["null", "[]", '"tea"', "{", "3"])
+def test_given_arguments_that_are_no_object_when_the_agent_calls_a_tool_then_the_model_is_told(arguments: str) -> None:
+    code = f"""
+from types import SimpleNamespace
+from agent import _result
+call = SimpleNamespace(id="c1", function=SimpleNamespace(name="save_memory", arguments={arguments!r}))
+print(_result(call, {{"save_memory": lambda **given: "Saved."}})["content"])
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=COOKBOOK).stdout
+    assert told == "There is no such tool, or its arguments are no JSON object.\n"
