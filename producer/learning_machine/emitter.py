@@ -11,6 +11,7 @@ overtake it. Where the spool does not take it, it is better accepted out of orde
 import logging
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +74,15 @@ class Emitter:
         self._drainer: Drainer | None = None
         self._fallback = self._fallbacks(redis_url, database)
         self.counts = AcceptedCounts()
+
+    def for_spec(self, spec: MachineSpec) -> "Emitter":
+        """The same way, with its connections and numbers, for the events of another spec."""
+        view = copy(self)
+        view.spec_hash = spec.spec_hash()
+        if view.spec_hash not in self._by_hash:
+            self._spec_json[view.spec_hash] = spec.to_json()
+            self._by_hash[view.spec_hash] = spec
+        return view
 
     def _fallbacks(self, redis_url: str, database: Database) -> Fallback:
         limits = self._limits

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from agno.agent import Agent
 from agno.team import Team
 
 from chat_model import ChatModel
-from harness import Place, Processes, eventually
+from harness import Place, Processes, eventually, rows
 from learning_machine.integrations.agno import LearnedKnowledgeConfig, LearningMachine, LearningMode, UserProfileConfig
 from learning_ops.offline.server import OfflineModel
+from learning_stores.database import Database
 
 Make = Callable[..., LearningMachine]
 Way = Callable[..., str]
@@ -324,3 +326,111 @@ def test_given_a_program_that_calls_the_machine_by_hand_then_it_does_what_agnos_
     assert "I work at Netflix." in machine.build_context(user_id="alice", session_id="s2", message="Where?")
     assert {tool.name for tool in machine.get_tools(user_id="alice", session_id="s1")} >= {"save_memory"}
     assert machine.build_context() == ""
+
+
+def test_given_no_user_when_a_run_ends_then_its_turn_is_handed_over_for_the_session(
+    agent: Callable[..., Agent], learning: Make, model: OfflineModel, processes: Processes
+) -> None:
+    processes.dispatcher()
+    processes.worker("session_context")
+    machine = learning(user_profile=True, session_context=True)
+
+    agent(learning=machine).run("I want to plan a trip to Rome.", session_id="s1")
+
+    eventually(lambda: machine.memory.learnings(session_id="s1"), "something is learned of the session", timeout=60)
+    assert "Rome" in machine.build_context(session_id="s1")
+
+
+def test_given_no_user_when_every_store_needs_one_then_nothing_is_handed_over_and_nothing_complained_of(
+    agent: Callable[..., Agent],
+    learning: Make,
+    events: Callable[[int], list[dict[str, Any]]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    helper = agent(learning=learning(user_profile=True))
+
+    helper.run("Hello.", session_id="s1")
+    helper.run("Hello.", user_id="alice", session_id="s1")
+
+    assert [event["user_id"] for event in events(1)] == ["alice"]
+    assert "handing a turn over failed" not in caplog.text
+
+
+def test_given_a_finished_run_that_is_gone_on_with_then_the_new_words_are_learned_and_the_old_not_again(
+    runner: Callable[..., Any],
+    learning: Make,
+    model: OfflineModel,
+    processes: Processes,
+    everything_db: Database,
+) -> None:
+    from agno.db.in_memory import InMemoryDb
+
+    machine = learning(user_profile=True)
+    asked = runner(learning=machine, db=InMemoryDb())
+    first = asked.run("I work at Netflix.", user_id="alice", session_id="s1")
+
+    asked.continue_run(run_response=first, input="I am allergic to peanuts.", user_id="alice", session_id="s1")
+
+    processes.dispatcher()
+    processes.worker("user_profile")
+    eventually(lambda: len(machine.memory.learnings(user_id="alice")) >= 2, "both are learned", timeout=60)
+    assert rows(everything_db, "SELECT count(*) AS shown FROM learning.session_message") == [{"shown": 4}]
+
+
+def test_given_steps_of_a_workflow_when_they_end_then_what_one_hands_to_the_next_is_not_the_users_word(
+    agent: Callable[..., Agent], learning: Make, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    from agno.workflow import Step, Workflow
+
+    machine = learning(user_profile=True)
+    steps: list[Any] = [Step(name=name, agent=agent(name=name, learning=machine)) for name in ("one", "two")]
+
+    Workflow(name="both", steps=steps, telemetry=False).run(
+        input="I work at Netflix.", user_id="alice", session_id="s1"
+    )
+
+    found = events(2)
+    assert [[message["role"] for message in event["messages"]] for event in found] == [["assistant"] * 2] * 2
+    assert {event["messages"][0]["name"] for event in found} == {"workflow"}
+
+
+def test_given_a_team_in_a_team_with_a_memory_when_the_leader_gives_it_a_task_then_its_words_are_not_the_users(
+    team: Callable[..., Team], learning: Make, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    inner = team(name="Inner", learning=learning(user_profile=True))
+    team(name="Outer", members=[inner]).initialize_team()
+
+    inner.run("The user works at Netflix.", user_id="alice", session_id="s1")
+
+    (event,) = events(1)
+    assert [message["role"] for message in event["messages"]] == ["assistant", "assistant"]
+
+
+def test_given_an_attempt_that_is_to_leave_no_trace_when_run_then_nothing_is_saved_or_handed_over(
+    agent: Callable[..., Agent], learning: Make, chat: ChatModel, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    from agno.environments.runner import _isolate_attempt
+
+    machine = learning(user_profile=True, learned_knowledge=True, entity_memory=True)
+    helper = agent(learning=machine)
+    attempt = helper.deep_copy()
+    _isolate_attempt(attempt)
+
+    attempt.run("Save this lesson: always pin the base image.", user_id="rollout-1", session_id="rollout-1")
+    attempt.learning.close()
+
+    assert set(chat.tools) == {"search_learnings", "search_entities"}
+    assert machine.memory.learnings(store="learned_knowledge") == ()
+    helper.run("Hello.", user_id="alice", session_id="s1")
+    assert [event["user_id"] for event in events(1)] == ["alice"]
+
+
+def test_given_a_copy_of_a_machine_when_its_agent_runs_then_the_turn_is_handed_over(
+    agent: Callable[..., Agent], learning: Make, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    machine = learning(user_profile=True)
+    agent(learning=machine).run("Hello.", user_id="bob", session_id="s1")
+
+    agent(learning=copy(machine)).run("I work at Netflix.", user_id="alice", session_id="s1")
+
+    assert [event["user_id"] for event in events(2)] == ["bob", "alice"]

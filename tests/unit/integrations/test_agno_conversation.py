@@ -14,8 +14,8 @@ class Plan(BaseModel):
     step: str
 
 
-def said(run: Any, *, by_team: bool = False) -> list[tuple[str, str]]:
-    return [(each["role"], each["content"]) for each in said_in(run, by_team=by_team).messages]
+def said(run: Any, *, asker: str | None = None) -> list[tuple[str, str]]:
+    return [(each["role"], each["content"]) for each in said_in(run, asker=asker).messages]
 
 
 def test_given_examples_history_and_what_a_tool_showed_when_handed_over_then_only_the_turn_is() -> None:
@@ -40,7 +40,7 @@ def test_given_examples_history_and_what_a_tool_showed_when_handed_over_then_onl
     )
 
     assert said(run) == [("user", "Look."), ("assistant", "One moment."), ("assistant", "It is a cat.")]
-    assert said_in(run, by_team=False).history == "delta"
+    assert said_in(run, asker=None).history == "delta"
 
 
 def test_given_a_team_that_passes_a_members_answer_on_when_handed_over_then_the_answer_is_in_it() -> None:
@@ -84,7 +84,28 @@ def test_given_a_list_of_messages_when_handed_over_then_all_are_and_what_is_hist
     )  # fmt: skip
 
     assert [content for _, content in said(run)] == ["I am Al.", "Hi.", "Bye.", "Bye, Al."]
-    assert said_in(run, by_team=False).history == "auto"
+    assert said_in(run, asker=None).history == "auto"
+
+
+def test_given_a_list_of_messages_when_a_tool_shows_something_then_what_it_showed_is_not_the_users_word() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    given = [
+        Message(role="user", content="Look."),
+        Message(role="tool", content="image", tool_call_id="c0"),
+        Message(role="user", content="Again."),
+    ]
+    run = RunOutput(
+        run_id="r1", input=RunInput(input_content=given), content="It is a cat.",
+        messages=[
+            *given,
+            Message(role="assistant", content=None, tool_calls=[call]),
+            Message(role="tool", content="image", tool_call_id="c1"),
+            Message(role="user", content="The tool call above generated the attached media."),
+            Message(role="assistant", content="It is a cat."),
+        ],
+    )  # fmt: skip
+
+    assert said(run) == [("user", "Look."), ("user", "Again."), ("assistant", "It is a cat.")]
 
 
 def test_given_a_leaders_task_when_handed_over_then_it_is_the_teams_word() -> None:
@@ -95,10 +116,50 @@ def test_given_a_leaders_task_when_handed_over_then_it_is_the_teams_word() -> No
         messages=[Message(role="user", content="The user likes tea."), Message(role="assistant", content="Noted.")],
     )
 
-    first, second = said_in(run, by_team=True).messages
+    first, second = said_in(run, asker="team").messages
     assert (first["role"], first["name"], second["role"]) == ("assistant", "team", "assistant")
     assert "name" not in second
 
 
 def test_given_a_run_without_words_when_handed_over_then_there_is_nothing() -> None:
     assert said(RunOutput(run_id="r1", messages=[])) == []
+
+
+def test_given_a_run_that_went_on_from_a_finished_one_when_handed_over_then_what_the_user_went_on_with_is_in_it() -> (
+    None
+):
+    before = [Message(role="user", content="I am Al."), Message(role="assistant", content="Hi.")]
+    run = RunOutput(
+        run_id="r2", forked_from_run_id="r1", input=RunInput(input_content="I am Al."), content="Noted.",
+        messages=[*before, Message(role="user", content="I eat no nuts."), Message(role="assistant", content="Noted.")],
+    )  # fmt: skip
+
+    found = said_in(run, asker=None)
+
+    assert [each["content"] for each in found.messages] == ["I am Al.", "Hi.", "I eat no nuts.", "Noted."]
+    assert [each["id"] for each in found.messages[:2]] == [each.id for each in before]
+    assert found.history == "auto"
+
+
+def test_given_history_that_ends_with_a_tool_when_handed_over_then_the_question_behind_it_is_the_users() -> None:
+    run = RunOutput(
+        run_id="r2",
+        input=RunInput(input_content="And now?"),
+        content="Now this.",
+        messages=[
+            Message(role="tool", content="image", tool_call_id="c1", from_history=True),
+            Message(role="user", content="And now?"),
+            Message(role="assistant", content="Now this."),
+        ],
+    )
+
+    assert said(run) == [("user", "And now?"), ("assistant", "Now this.")]
+
+
+def test_given_a_null_character_when_handed_over_then_it_is_left_out() -> None:
+    run = RunOutput(
+        run_id="r1", input=RunInput(input_content="I like\0 tea."), content="No\0ted.",
+        messages=[Message(role="user", content="I like\0 tea."), Message(role="assistant", content="No\0ted.")],
+    )  # fmt: skip
+
+    assert said(run) == [("user", "I like tea."), ("assistant", "Noted.")]

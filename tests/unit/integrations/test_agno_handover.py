@@ -6,15 +6,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import agno.agent._init
 import pytest
 
 from learning_machine import ConfigurationError
 from learning_machine.integrations.agno.attachment import install
+from learning_machine.integrations.agno.conversation import Said
 from learning_machine.integrations.agno.handover import Handover
 from learning_machine.integrations.agno.place import url_of
+from learning_machine.integrations.agno.turns import Turns
+from learning_schemas.results import Recall
 
 ALICE = ("alice", "s1")
 
@@ -69,6 +74,56 @@ def test_given_what_waits_of_a_user_when_another_asks_then_only_the_same_user_or
     asyncio.run(run())
 
     assert emitted == [1]
+
+
+def test_given_many_that_wait_in_a_loop_when_its_threads_are_needed_then_they_are_free(handover: Handover) -> None:
+    go_on = threading.Event()
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+        handover.give(ALICE, lambda: go_on.wait(60) and None)
+        waiting = [asyncio.create_task(handover.aawait_before(ALICE, 60)) for _ in range(3)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(go_on.set)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(run())
+
+
+def test_given_a_turn_that_is_not_emitted_yet_when_recalled_then_waiting_and_recall_share_one_deadline() -> None:
+    go_on = threading.Event()
+    deadlines: list[float] = []
+
+    class Slow:
+        recall_deadline = 0.2
+        spec = SimpleNamespace(stores={"user_profile"})
+
+        def emit(self, *_: Any, **__: Any) -> None:
+            go_on.wait(60)
+
+        def recall(self, *_: Any, deadline: float, **__: Any) -> Recall:
+            deadlines.append(deadline)
+            return Recall()
+
+        async def arecall(self, *_: Any, deadline: float, **__: Any) -> Recall:
+            return self.recall(deadline=deadline)
+
+    slow: Any = Slow()
+    turns = Turns(lambda: slow)
+
+    async def run() -> None:
+        ids = {"user_id": "alice", "session_id": "s1"}
+        turns.give(Said(messages=[{"role": "user", "content": "Hello."}], history="delta"), **ids)
+        await turns.arecall("alice", "s1", None)
+        await asyncio.to_thread(turns.recall, "alice", "s1", None)
+        go_on.set()
+
+    asyncio.run(run())
+    turns.close()
+
+    assert len(deadlines) == 2
+    assert all(0 < deadline <= 0.1 for deadline in deadlines)
 
 
 def test_given_a_program_that_ends_right_after_its_run_then_what_was_handed_over_is_emitted() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from learning_machine.lock import Lock
 
@@ -45,8 +46,21 @@ class Handover:
 
     async def aawait_before(self, owner: Owner, seconds: float) -> None:
         """The same for asyncio."""
-        if before := self._of(owner):
-            await asyncio.to_thread(wait, before, seconds)
+        if not (before := self._of(owner)):
+            return
+        loop, emitted = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+        def tell(_: Future[None]) -> None:
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits in it
+                loop.call_soon_threadsafe(emitted.release)
+
+        for future in before:
+            future.add_done_callback(tell)
+        # No thread waits: the loop's own are few, and the program's other work is done in them.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for _ in before:
+                    await emitted.acquire()
 
     def close(self) -> None:
         """Wait for everything that was handed over, and end the thread."""

@@ -23,16 +23,18 @@ class LearningHook:
         user_id: str | None = None,
         agent: Any = None,
         team: Any = None,
+        run_context: Any = None,
     ) -> None:
         owner = agent if agent is not None else team
         # One that was given another machine since has that machine's hook as well.
-        if getattr(owner, "_learning", None) not in (None, self._machine):
+        if getattr(owner, "_learning", None) not in (None, self._machine) or self._machine.reads_only:
             return
         self._hand_over(
             run_output,
             owner=owner,
             user_id=user_id if user_id is not None else getattr(run_output, "user_id", None),
             session_id=getattr(session, "session_id", None) or getattr(run_output, "session_id", None),
+            asker=_asker(owner, run_context),
         )
 
     def __copy__(self) -> "LearningHook":
@@ -41,3 +43,10 @@ class LearningHook:
     def __deepcopy__(self, memo: dict[int, Any]) -> "LearningHook":
         # Copies of an agent share its machine.
         return self
+
+
+def _asker(owner: Any, run_context: Any) -> str | None:
+    """Who asked, where it was not the user: the team's leader, or the step of a workflow."""
+    if getattr(owner, "_team", None) is not None or getattr(owner, "parent_team_id", None) is not None:
+        return "team"
+    return "workflow" if getattr(run_context, "workflow_id", None) is not None else None

@@ -159,7 +159,8 @@ class LearningMachine(theirs.LearningMachine):
     ) -> list[Callable[..., Any]]:
         """The tools of our stores, for the agent. Without a user those of stores that need none."""
         refuse_of_a_call({"namespace": namespace}, self.namespace)
-        return self._turns.tools(False, user_id=user_id, session_id=session_id, agent_id=agent_id, team_id=team_id)
+        ids = {"user_id": user_id, "session_id": session_id, "agent_id": agent_id, "team_id": team_id}
+        return self._turns.tools(False, reading=self.reads_only, **ids)
 
     async def aget_tools(
         self,
@@ -172,7 +173,8 @@ class LearningMachine(theirs.LearningMachine):
     ) -> list[Callable[..., Any]]:
         """`get_tools` for asyncio."""
         refuse_of_a_call({"namespace": namespace}, self.namespace)
-        return self._turns.tools(True, user_id=user_id, session_id=session_id, agent_id=agent_id, team_id=team_id)
+        ids = {"user_id": user_id, "session_id": session_id, "agent_id": agent_id, "team_id": team_id}
+        return self._turns.tools(True, reading=self.reads_only, **ids)
 
     def process(
         self,
@@ -213,6 +215,11 @@ class LearningMachine(theirs.LearningMachine):
 
     def _check_recall(self, others: tuple[Any, ...], named: dict[str, Any]) -> None:
         refuse_of_a_call(named | dict(zip(_BEHIND_MESSAGE, others, strict=False)), self.namespace)
+
+    @property
+    def reads_only(self) -> bool:
+        """agno makes a machine read-only, for attempts that are to leave no trace, by a copy whose `process` does nothing."""
+        return "process" in vars(self)
 
     def _instructions_text(self) -> str:
         return self.memory.instructions()
@@ -284,6 +291,12 @@ class LearningMachine(theirs.LearningMachine):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __copy__(self) -> "LearningMachine":
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._hook = LearningHook(made, made._turns.hand_over)  # that of an agent's machine alone hands over
+        return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LearningMachine":
         return self  # connections and what waits to be handed over are one machine's

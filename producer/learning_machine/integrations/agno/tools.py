@@ -1,6 +1,6 @@
-"""Our machine as agno's tools see it: those of the stores that have the ids that they need, in agno's form."""
+"""Our machine as agno's runs see it: the stores that have the ids that they need, and their tools in agno's form."""
 
-from typing import Any
+from typing import Any, Self
 
 from agno.tools.function import Function
 
@@ -8,9 +8,27 @@ from learning_machine.machine import LearningMachine
 from learning_machine.tool import Tool
 from learning_schemas.errors import InvalidArgument
 
+READING_TOOLS = ("search_entities", "search_learnings")
+
 
 class Memory(LearningMachine):
-    """A machine that gives the tools of a run without a user too: of the stores that need none."""
+    """A machine for runs without a user too: of the stores that need none."""
+
+    @property
+    def recall_deadline(self) -> float:
+        """Seconds."""
+        return self._recall_deadline
+
+    def of_sessions(self) -> Self:
+        """The same machine without the stores that extract for a user. Closing either closes both."""
+        users = {name for name, store in self.spec.always().items() if store.scope == "user"}
+        if not users:
+            return self
+        view = self.for_tenant(self.tenant)
+        kept = {name: store for name, store in self.spec.stores.items() if name not in users}
+        view.spec = self.spec.model_copy(update={"stores": kept})
+        view._emitter = self._emitter.for_spec(view.spec)
+        return view
 
     def tools_there_are(self, **ids: str | None) -> list[Tool]:
         """The tools for these ids; a store that lacks one has none."""

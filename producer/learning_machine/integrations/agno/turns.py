@@ -3,17 +3,20 @@
 Nothing of it raises: a run of the agent goes on without its memory, and the log says so once a minute.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from learning_machine.integrations.agno.conversation import Said, said_in
 from learning_machine.integrations.agno.handover import Handover
 from learning_machine.integrations.agno.notices import Notices
-from learning_machine.integrations.agno.tools import Memory, as_function
-from learning_machine.machine import RECALL_SECONDS
+from learning_machine.integrations.agno.tools import READING_TOOLS, Memory, as_function
 from learning_schemas.errors import NotAccepted
 from learning_schemas.results import Recall
 
+WAITING_SHARE = 0.5
+"""Of recall's deadline, at most, for what the same user or session handed over before."""
+_SHORTEST = 0.001
 _KEEP = "LearningMachine(spool_dir=…) keeps what no server takes, for `learning-machine spool drain`"
 
 
@@ -30,8 +33,10 @@ class Turns:
         if user_id is None and session_id is None:
             return Recall()
         try:
-            self._handover.await_before((user_id, session_id), RECALL_SECONDS)
-            recalled = self._memory().recall(message or None, user_id=user_id, session_id=session_id)
+            memory = self._memory()
+            until = time.monotonic() + memory.recall_deadline
+            self._handover.await_before((user_id, session_id), memory.recall_deadline * WAITING_SHARE)
+            recalled = memory.recall(message or None, user_id=user_id, session_id=session_id, deadline=_left(until))
         except Exception as error:
             return self._noticed(Recall(degraded=type(error).__name__), error)
         return self._noticed(recalled, recalled.degraded)
@@ -41,25 +46,33 @@ class Turns:
         if user_id is None and session_id is None:
             return Recall()
         try:
-            await self._handover.aawait_before((user_id, session_id), RECALL_SECONDS)
-            recalled = await self._memory().arecall(message or None, user_id=user_id, session_id=session_id)
+            memory = self._memory()
+            until = time.monotonic() + memory.recall_deadline
+            await self._handover.aawait_before((user_id, session_id), memory.recall_deadline * WAITING_SHARE)
+            recalled = await memory.arecall(
+                message or None, user_id=user_id, session_id=session_id, deadline=_left(until)
+            )
         except Exception as error:
             return self._noticed(Recall(degraded=type(error).__name__), error)
         return self._noticed(recalled, recalled.degraded)
 
-    def tools(self, asynchronous: bool, **ids: str | None) -> list[Callable[..., Any]]:
-        """The tools in agno's form; none where they cannot be made."""
+    def tools(self, asynchronous: bool, *, reading: bool, **ids: str | None) -> list[Callable[..., Any]]:
+        """The tools in agno's form, all or those that only read; none where they cannot be made."""
         try:
             found: list[Any] = [
-                as_function(tool, asynchronous=asynchronous) for tool in self._memory().tools_there_are(**ids)
+                as_function(tool, asynchronous=asynchronous)
+                for tool in self._memory().tools_there_are(**ids)
+                if not reading or tool.name in READING_TOOLS
             ]
         except Exception as error:
             self._notices.failed("offering the memory's tools", error)
             return []
         return found
 
-    def hand_over(self, run: Any, *, owner: Any, user_id: str | None, session_id: str | None) -> None:
-        """Hand over the turn of a run that has its answer."""
+    def hand_over(
+        self, run: Any, *, owner: Any, user_id: str | None, session_id: str | None, asker: str | None
+    ) -> None:
+        """Hand over the turn of a run that has its answer; `asker` as in `said_in`."""
         ids = {
             "user_id": user_id,
             "session_id": session_id,
@@ -67,7 +80,7 @@ class Turns:
             "team_id": getattr(run, "team_id", None) or getattr(owner, "team_id", None),
         }
         try:
-            said = said_in(run, by_team=getattr(owner, "_team", None) is not None)
+            said = said_in(run, asker=asker)
             self.give(said, metadata={"agno_run_id": getattr(run, "run_id", None)}, **ids)
         except Exception as error:
             self._notices.failed("handing a turn over", error)
@@ -79,7 +92,11 @@ class Turns:
 
         def emit() -> None:
             try:
-                self._memory().emit(said.messages, history=said.history, **ids)
+                memory = self._memory()
+                if ids["user_id"] is None:
+                    memory = memory.of_sessions()
+                if memory.spec.stores:
+                    memory.emit(said.messages, history=said.history, **ids)
             except NotAccepted as error:
                 # Nobody has it in hand to send it again, as its own message would have it.
                 told = "; ".join(f"{place}: {cause}" for place, cause in error.causes.items())
@@ -97,6 +114,10 @@ class Turns:
         if cause is not None:
             self._notices.failed("recall", cause)
         return recalled
+
+
+def _left(until: float) -> float:
+    return max(until - time.monotonic(), _SHORTEST)
 
 
 def by_store(recalled: Recall) -> dict[str, Any]:
