@@ -83,6 +83,7 @@ def test_given_json_a_tenant_and_a_time_when_asked_then_the_rows_are_those_alone
         ("budget", "set", "1", "--near", "3"),
         ("budget", "set", "1", "--near", "nan"),
         ("budget", "set", "1", "--tenant", ""),
+        ("budget", "set", "1", "--store", "user-profile"),
         ("budget", "set", "--", "-1"),
     ],
 )

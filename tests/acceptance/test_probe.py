@@ -219,6 +219,9 @@ def test_given_no_process_and_no_question_when_probed_then_the_exit_status_tells
     assert probe(system, "live").status == 2
     assert probe(system, "live", "--dispatcher", "--store", "user_profile").status == 2
     assert probe(system, "dead", "--dispatcher").status == 2
+    misspelt = probe(system, "live", "--store", "user-profile")
+    assert misspelt.status == 2, "of a store that nobody has, nothing ever waits"
+    assert probe(system, "live", "--port", "99999").status == 2
     absent = probe(system, "ready", "--store", "entity_memory")
     assert (absent.status, absent.told) == (1, "no worker takes from learning.entity_memory")
 

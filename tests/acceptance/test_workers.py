@@ -298,3 +298,13 @@ def test_given_a_lost_nudge_when_it_has_run_out_then_the_mailbox_is_nudged_again
 
         system.settled("lost", 1)
     assert system.memories("lost") == ["Likes lost letters"]
+
+
+def test_given_a_models_file_that_cannot_be_read_when_a_worker_starts_then_it_ends_and_says_so(system: Any) -> None:
+    missing = str(system.place.directory / "missing.toml")
+    worker = system.processes.worker("user_profile", name="unset", env={"LEARNING_MODELS_FILE": missing})
+    worker.wait(90)
+    assert worker.returncode == 1
+    told = worker.log_path.read_text()
+    assert f"LEARNING_MODELS_FILE: {missing} cannot be read" in told
+    assert "Traceback" not in told

@@ -92,7 +92,16 @@ def _guard_flower(**_: Any) -> None:
 
 @worker_init.connect
 def _load(**_: Any) -> None:
-    """The first task does not wait for the SDK, which takes half a second to load."""
+    """The first task does not wait for the SDK, which takes half a second to load.
+
+    A worker whose every task would fail says so and ends: one that is up and commits nothing looks well from outside.
+    """
+    try:
+        settings = ServiceSettings.load()
+        settings.database()
+        load_catalogue(settings)
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
     importlib.import_module("openai")
 
 

@@ -44,7 +44,7 @@ def set_(
         raise WrongUsage(f"a budget is from 0 to {_MOST:,} US dollars a day")
     if not 0 <= near <= 1:  # which the option's own bounds let through: nan
         raise WrongUsage("--near is a part, from 0 to 1")
-    budget = Budget(tenant=_name(tenant), store=_name(store), usd_per_day=amount, near=Decimal(str(round(near, 3))))
+    budget = Budget(tenant=_name(tenant), store=_store(store), usd_per_day=amount, near=Decimal(str(round(near, 3))))
     let_go = _run(lambda session: set_budget(session, budget))
     typer.echo(f"set {budget.name}")
     _tell(let_go)
@@ -88,6 +88,20 @@ def _name(told: str) -> str:
 
     if not told.strip() or told != told.strip() or "\0" in told:
         raise WrongUsage("a tenant or store has a name, or is '*'")
+    return told
+
+
+def _store(told: str) -> str:
+    """A store that calls are made for. A budget of another, a misspelt one, would hold nothing back."""
+    from learning_ops.cli.failure import WrongUsage
+    from learning_stores.registry import installed
+
+    there = ["*", *installed(), "embedding"]
+    if _name(told) not in there:
+        known = ", ".join(there)
+        raise WrongUsage(
+            f"the store {told} is not installed here: there are {known}. LEARNING_STORES names stores of your own"
+        )
     return told
 
 

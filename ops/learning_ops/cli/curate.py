@@ -81,6 +81,8 @@ def _run(
         raise WrongUsage(f"{name} does not run for one store")
     if store is not None and store not in curator.stores_of(job):
         raise WrongUsage(f"the store {store} is not installed here: there are {', '.join(curator.stores_of(job))}")
+    if tenant is not None and not tenant.strip():
+        raise WrongUsage("--tenant is empty: name a tenant, or leave it out for all of them")
     if tenant is not None and not job.per_tenant:
         raise WrongUsage(f"{name} runs for the whole deployment, not for one tenant")
     whose = [tenant] if tenant is not None else _everybody(curator, name)
@@ -91,7 +93,9 @@ def _run(
     else:
         _print(done, "Would have changed" if dry_run else "Changed")
     if any(run.state != "done" for run in done):
-        raise Failed("not every run is done: another worker goes on with it, `curate show RUN` says how far it is")
+        raise Failed(
+            "not every run is done: `curate show RUN` says how far each is, and why it failed or what it waits for"
+        )
 
 
 def _everybody(curator: "Curator", name: str) -> list[str]:
@@ -143,6 +147,8 @@ def _show(curator: "Curator", run_id: UUID, tenant: str | None, as_json: bool) -
     typer.echo(f"{asked}, began {moment(run.began_at)}, ended {moment(run.finished_at)}")
     if run.error:
         typer.echo(run.error)
+    if run.tenant and run.store and run.changed and not run.dry_run:
+        typer.echo(f"learning-machine undo --run {run.id} --tenant {run.tenant} takes back what it did")
 
 
 def _print(found: "list[Run]", changed: str) -> None:
@@ -170,6 +176,7 @@ def _told(run: "Run") -> str:
 def _list(curator: "Curator", tenant: str | None, as_json: bool) -> None:
     from learning_ops.cli.output import moment, print_json
     from learning_ops.cli.table import PlainTable, console
+    from learning_stores.curator.changed_runs import changed_runs
     from learning_stores.curator.failed_runs import failed_runs
     from learning_stores.curator.runs import latest
 
@@ -199,6 +206,10 @@ def _list(curator: "Curator", tenant: str | None, as_json: bool) -> None:
             f"{last.changed:,}" if last else "", moment(row["next"]),
         )  # fmt: skip  # a cell each
     console(whole=True).print(table)
+    for changed in curator.database("dispatcher").run(None, changed_runs, tenant):
+        place = f"{changed.job} {changed.tenant} {changed.store}"
+        when = f"at {moment(changed.finished_at)}, {changed.changed:,}"
+        typer.echo(f"changed: {place} {when} (curate show {changed.id})")
     for failed in curator.database("dispatcher").run(None, failed_runs, tenant):
         place = " ".join(part for part in (failed.job, failed.tenant, failed.store) if part)
         typer.echo(f"failed: {place} at {moment(failed.finished_at)}, {failed.error} (curate show {failed.id})")

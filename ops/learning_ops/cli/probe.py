@@ -26,7 +26,10 @@ def probe(
         str | None, typer.Option(help="Of a store's workers together, as Postgres and the broker tell.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(envvar="LEARNING_METRICS_PORT", help="Of the process that serves metrics there.")
+        int | None,
+        typer.Option(
+            envvar="LEARNING_METRICS_PORT", min=1, max=65535, help="Of the process that serves metrics there."
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(envvar="LEARNING_METRICS_HOST", help="The address that it listens on.")
@@ -46,6 +49,8 @@ def probe(
 
     if dispatcher and store is not None:
         raise WrongUsage("--dispatcher and --store are two questions: ask one")
+    if store is not None:
+        _installed(store)
     if dispatcher or store is not None:
         answer = judge(question.value, store, timeout)
     elif port is None:
@@ -55,6 +60,19 @@ def probe(
     if not answer.ok:
         raise Failed(answer.told)
     typer.echo(answer.told)
+
+
+def _installed(store: str) -> None:
+    """Raises `WrongUsage` for a store that is not installed: of one that nobody has, nothing ever waits."""
+    from learning_ops.cli.failure import WrongUsage
+    from learning_stores.registry import installed
+
+    queues = [*installed(), "embed", "curator"]
+    if store not in queues:
+        known = ", ".join(queues)
+        raise WrongUsage(
+            f"the store {store} is not installed here: there are {known}. LEARNING_STORES names stores of your own"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -110,7 +110,10 @@ def _of_run(database: "Database", tenant: str, run_id: UUID) -> "list[Source]":
     from learning_stores.undo import of_run
 
     if database.run(tenant, run_of, run_id, tenant) is None:
-        raise Failed(f"tenant {tenant!r} has no run {run_id}: `learning-machine curate` shows their ids")
+        raise Failed(
+            f"tenant {tenant!r} has no run {run_id}: `learning-machine curate --list` shows ids, `curate show {run_id}` whose it "
+            "is; name the tenant with --tenant"
+        )
     return database.run(tenant, of_run, tenant, run_id)
 
 

@@ -290,6 +290,7 @@ _ONE = text(f"""
 _LATEST = text(f"""
     SELECT DISTINCT ON (job, state IN ('waiting', 'running')) {_COLUMNS} FROM learning.curator_run
     WHERE (cast(:tenant AS text) IS NULL OR tenant = :tenant OR tenant = '') AND state <> 'cancelled'
+        AND (NOT dry_run OR state IN ('waiting', 'running'))
     ORDER BY job, state IN ('waiting', 'running'),
              CASE WHEN state IN ('waiting', 'running') THEN due_at END, finished_at DESC NULLS LAST
 """)  # noqa: S608 - a constant
@@ -302,5 +303,5 @@ def run_of(session: Session, run_id: UUID, tenant: str | None = None) -> Run | N
 
 
 def latest(session: Session, tenant: str | None = None) -> list[Run]:
-    """Of each job the run that ended last, and the one that is due first."""
+    """Of each job the run that ended last, dry ones left out, and the one that is due first."""
     return [Run(**row._mapping) for row in session.execute(_LATEST, {"tenant": tenant})]
