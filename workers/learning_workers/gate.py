@@ -62,8 +62,7 @@ class Pass:
 class Gate:
     """One process's way through it. Safe in threads; not over a fork."""
 
-    def __init__(self, url: str | None, probe_seconds: float) -> None:
-        """`probe_seconds` is what a call may take at most."""
+    def __init__(self, url: str | None) -> None:
         self._lock = threading.Lock()
         self._away_until = self._told_at = float("-inf")
         self._pool: ConnectionPool | None = None
@@ -76,13 +75,13 @@ class Gate:
         except ValueError:
             return  # a broker that is no Redis
         self._limiter = Limiter(self._pool)
-        self._pauses = Pauses(self._pool, probe_seconds + PATIENT_SECONDS)
+        self._pauses = Pauses(self._pool)
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
         """The gate in the broker's Redis; one that is always open where no address is set."""
         url = settings.broker_url or settings.redis_url
-        return cls(url.get_secret_value() if url is not None else None, settings.model_deadline)
+        return cls(url.get_secret_value() if url is not None else None)
 
     def close(self) -> None:
         """Give back the connections."""

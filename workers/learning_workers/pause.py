@@ -13,6 +13,8 @@ from redis import ConnectionPool, Redis
 from learning_workers.backoff import MAX_BACKOFF_SECONDS
 
 FIRST_SECONDS = 1.0
+TRYING_SECONDS = 15.0
+"""How long whoever tries is waited for, who may have died of it; then another one tries as well. The same for slow models."""
 PROBED_SECONDS = 2.0
 """How long the others stay away at a time while one is trying."""
 
@@ -67,14 +69,13 @@ class Paused:
 class Pauses:
     """The pauses of all models. Raises what redis-py raises."""
 
-    def __init__(self, pool: ConnectionPool, probe_seconds: float) -> None:
+    def __init__(self, pool: ConnectionPool) -> None:
         self._redis: Redis = Redis(connection_pool=pool)
-        self._probe_milliseconds = round(probe_seconds * 1000)
         self._enter, self._begin, self._end = map(self._redis.register_script, (_ENTER, _BEGIN, _END))
 
     def enter(self, key: str) -> Paused | bool:
         """Whether this call is the one that tries whether the pause is over; or the pause."""
-        found: Any = self._enter([_name(key)], [self._probe_milliseconds, round(PROBED_SECONDS * 1000)])
+        found: Any = self._enter([_name(key)], [round(TRYING_SECONDS * 1000), round(PROBED_SECONDS * 1000)])
         if found[0] == 1:
             note = found[3].decode() if isinstance(found[3], bytes) else str(found[3])
             return Paused(seconds=max(int(found[1]), 1) / 1000, held=int(found[2]), note=note)

@@ -16,6 +16,7 @@ from learning_workers import gate as gate_module
 from learning_workers.backoff import MAX_BACKOFF_SECONDS
 from learning_workers.gate import Gate, Held, Pass
 from learning_workers.limiter import MAX_LINE_SECONDS, Rate
+from learning_workers.pause import TRYING_SECONDS
 
 FREE = Rate(key="model:m", name="m")
 
@@ -27,8 +28,8 @@ def make(place: Place) -> Iterator[Make]:
     """Makes gates, each of a process of its own."""
     made: list[Gate] = []
 
-    def gate(url: str | None = place.redis_url, probe_seconds: float = 60.0) -> Gate:
-        made.append(Gate(url, probe_seconds))
+    def gate(url: str | None = place.redis_url) -> Gate:
+        made.append(Gate(url))
         return made[-1]
 
     yield gate
@@ -243,7 +244,9 @@ def test_given_the_one_who_tries_when_it_is_never_heard_of_again_then_another_tr
     assert gate.enter(FREE, 1).probe
     assert not entered(gate, FREE)
 
-    client.hset("learning:pause:model:m", "probe", 1)  # as after the longest call that there can be
+    now, _ = client.time()
+    assert 0 < int(client.hget("learning:pause:model:m", "probe")) / 1000 - now <= TRYING_SECONDS + 1
+    client.hset("learning:pause:model:m", "probe", 1)  # as after that time
 
     assert gate.enter(FREE, 1).probe
 
