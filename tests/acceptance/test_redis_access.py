@@ -117,25 +117,21 @@ def test_given_two_users_when_agents_emit_as_one_and_everything_else_runs_as_the
         eventually(lambda: not rows(everything_db, "SELECT FROM learning.embedding_due"), "embedded")
         done = "SELECT FROM learning.curator_run WHERE job = 'reconcile' AND state = 'done'"
         eventually(lambda: rows(everything_db, done), "the curator has reconciled", timeout=90)
-        found = eventually(
-            lambda: names if "curator2" in (names := _workers_in_flower(port)) else None,
-            "Flower knows the workers",
-            timeout=90,
-        )
-        assert "worker1" in found
+        eventually(lambda: {"worker1", "curator2"} <= _workers_in_flower(port), "Flower knows the workers", timeout=90)
         env = {**services.env, "COLUMNS": "200"}
         for command in (["curate", "trim"], ["status", "--json"], ["forget", "--user", "alice", "--yes"]):
             ended = run(*command, cwd=place.directory, env=env)
             assert ended.returncode == 0, ended.stderr
         assert rows(everything_db, "SELECT FROM learning.learning WHERE user_id = 'alice'") == []
-        looked = json.loads(run("doctor", "--json", cwd=place.directory, env=env).stdout)
         at_redis = {"redis", "persistence", "eviction", "clocks", "workers", "dispatchers", "schedule"}
-        wrong = [
-            each for each in looked["findings"] if each["check"] in at_redis and each["level"] in ("warning", "error")
-        ]
-        assert wrong == []
-        inspected = _inspect(services)
-        assert "learning.user_profile" in inspected
+
+        def wrong() -> list[Any]:
+            looked = json.loads(run("doctor", "--json", cwd=place.directory, env=env).stdout)["findings"]
+            return [each for each in looked if each["check"] in at_redis and each["level"] in ("warning", "error")]
+
+        # Who is busy answers a question to all workers a moment too late, once in a while.
+        eventually(lambda: not wrong(), "the doctor finds nothing wrong at Redis")
+        eventually(lambda: "learning.user_profile" in _inspect(services), "a worker says what it takes from")
     finally:
         refused = access.refused()  # it says more than what came of it
         processes.stop_all()
