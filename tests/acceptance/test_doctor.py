@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import Place, execute, turn
+from harness import Place, eventually, execute, turn
 from learning_ops.doctor import CHECKS
 from running_stack import directory, run, up
 
@@ -22,16 +22,18 @@ def test_given_the_embedded_stack_with_something_learned_when_looked_at_then_not
     with directory() as cwd, up(cwd=cwd, forked=True):
         line = json.dumps({"messages": turn("I'm Dora, I work at Initech."), "user_id": "dora", "session_id": "s1"})
         assert run("emit", "-", "--settle", cwd=cwd, stdin=line).returncode == 0
-        found, status = _found(cwd, "--strict")
+        # Who is busy answers a question to all workers a moment too late, once in a while.
+        found = eventually(
+            lambda: (looked := _found(cwd, "--strict"))[1] == 0 and looked[0], "the doctor finds nothing to warn of"
+        )
         assert [each for each in found["findings"] if each["level"] in ("warning", "error")] == []
-        assert status == 0
         assert {each["check"] for each in found["findings"]} == set(CHECKS)
         assert found["level"] in ("ok", "note")
 
-        shown = run("doctor", cwd=cwd)
+        every = "workers: every queue has a worker: learning.curator, learning.embed"
+        shown = eventually(lambda: every in (ended := run("doctor", cwd=cwd)).stdout and ended, "every worker answers")
         assert shown.returncode == 0
         assert "ok       policies: row-level security is enabled and forced on each of" in shown.stdout
-        assert "workers: every queue has a worker: learning.curator, learning.embed" in shown.stdout
         assert "ok " not in run("doctor", "--quiet", cwd=cwd).stdout.splitlines()[0]
 
 
