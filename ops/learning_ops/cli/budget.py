@@ -93,15 +93,10 @@ def _name(told: str) -> str:
 
 def _store(told: str) -> str:
     """A store that calls are made for. A budget of another, a misspelt one, would hold nothing back."""
-    from learning_ops.cli.failure import WrongUsage
+    from learning_ops.cli.failure import check_store
     from learning_stores.registry import installed
 
-    there = ["*", *installed(), "embedding"]
-    if _name(told) not in there:
-        known = ", ".join(there)
-        raise WrongUsage(
-            f"the store {told} is not installed here: there are {known}. LEARNING_STORES names stores of your own"
-        )
+    check_store(_name(told), ["*", *installed(), "embedding"])
     return told
 
 

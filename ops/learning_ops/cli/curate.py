@@ -71,7 +71,7 @@ def _curator() -> "Curator":
 def _run(
     curator: "Curator", name: str, tenant: str | None, store: str | None, dry_run: bool, by: str, as_json: bool
 ) -> None:
-    from learning_ops.cli.failure import Failed, WrongUsage
+    from learning_ops.cli.failure import Failed, WrongUsage, check_store
     from learning_ops.cli.output import print_json
 
     job = curator.jobs.get(name)
@@ -79,8 +79,8 @@ def _run(
         raise WrongUsage(f"there is no job {name}: there are {', '.join(sorted(curator.jobs))}")
     if store is not None and not job.per_store:
         raise WrongUsage(f"{name} does not run for one store")
-    if store is not None and store not in curator.stores_of(job):
-        raise WrongUsage(f"the store {store} is not installed here: there are {', '.join(curator.stores_of(job))}")
+    if store is not None:
+        check_store(store, curator.stores_of(job))
     if tenant is not None and not tenant.strip():
         raise WrongUsage("--tenant is empty: name a tenant, or leave it out for all of them")
     if tenant is not None and not job.per_tenant:

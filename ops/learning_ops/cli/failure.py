@@ -1,7 +1,7 @@
 """What went wrong, told in one message: which server, which address, what to do; never a password, never a traceback."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -16,6 +16,15 @@ class Failed(Exception):
 
 class WrongUsage(Failed):
     """The arguments do not go together."""
+
+
+def check_store(store: str, there: Collection[str]) -> None:
+    """Raise `WrongUsage` for a store that is not among those that `there` are for a command."""
+    if store not in there:
+        known = ", ".join(there)
+        raise WrongUsage(
+            f"the store {store} is not installed here: there are {known}. LEARNING_STORES names stores of your own"
+        )
 
 
 def place_of(url: str) -> str:

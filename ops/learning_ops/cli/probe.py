@@ -44,13 +44,14 @@ def probe(
     Not alive is what has work waiting and does not move: start it again. A provider that is paused, a spent budget, a spec that is
     not known, or a server that is away is no such thing. Not ready is what cannot work now: wait, or look at its servers.
     """
-    from learning_ops.cli.failure import Failed, WrongUsage
+    from learning_ops.cli.failure import Failed, WrongUsage, check_store
     from learning_ops.probing import ask_process, judge
+    from learning_stores.registry import installed
 
     if dispatcher and store is not None:
         raise WrongUsage("--dispatcher and --store are two questions: ask one")
-    if store is not None:
-        _installed(store)
+    if store is not None:  # of one that nobody has, nothing ever waits
+        check_store(store, [*installed(), "embed", "curator"])
     if dispatcher or store is not None:
         answer = judge(question.value, store, timeout)
     elif port is None:
@@ -60,19 +61,6 @@ def probe(
     if not answer.ok:
         raise Failed(answer.told)
     typer.echo(answer.told)
-
-
-def _installed(store: str) -> None:
-    """Raises `WrongUsage` for a store that is not installed: of one that nobody has, nothing ever waits."""
-    from learning_ops.cli.failure import WrongUsage
-    from learning_stores.registry import installed
-
-    queues = [*installed(), "embed", "curator"]
-    if store not in queues:
-        known = ", ".join(queues)
-        raise WrongUsage(
-            f"the store {store} is not installed here: there are {known}. LEARNING_STORES names stores of your own"
-        )
 
 
 def register(app: typer.Typer) -> None:

@@ -101,15 +101,12 @@ def with_value(said: "Wording", attempt: Callable[["Wording"], T]) -> T:
 
 def terms(session: "Session", tenant: str, store: str) -> "Terms":
     """The configuration of a store. Raises `WrongUsage` for one that is not installed."""
-    from learning_ops.cli.failure import WrongUsage
+    from learning_ops.cli.failure import check_store
     from learning_stores.latest_terms import latest_terms
     from learning_stores.registry import installed
 
     stores = installed()
-    if store not in stores:
-        raise WrongUsage(
-            f"the store {store} is not installed here: there are {', '.join(stores)}. LEARNING_STORES names stores of your own"
-        )
+    check_store(store, stores)
     return latest_terms(session, tenant, stores[store])
 
 
